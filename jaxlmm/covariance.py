@@ -1,0 +1,157 @@
+"""Covariance structures of one random-effects term: from parameters θ to the relative factor Λ and back.
+
+A term has `size` columns; the covariance of its effects at one level is σ² Λ Λᵀ. A structure says how many
+parameters it has, where a fit starts, and how θ makes Λ. A new structure is one final class here and one line
+in `STRUCTURES`; it says itself whether it may be shifted (a covariate moved by a constant) without leaving
+the family. Called by `design` (which picks one per term), by `pls` (lambda_) and by `fit`.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+NEGLIGIBLE = 1e-14
+"""A pivot below this fraction of its row's norm is the rounding error of a zero."""
+
+
+@dataclass(frozen=True)
+class Unstructured:
+    """Any covariance matrix: θ is the lower triangle of Λ, column by column (lme4's order).
+
+    Attributes
+    ----------
+    size : int
+        Number of columns of the term.
+    """
+
+    size: int
+    name: ClassVar[str] = "us"
+    shiftable: ClassVar[bool] = True
+
+    @property
+    def n_theta(self) -> int:
+        """Number of parameters."""
+        return self.size * (self.size + 1) // 2
+
+    def positions(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and columns of Λ that θ fills, in the order of θ."""
+        columns, rows = np.triu_indices(self.size)
+        return rows, columns
+
+    def canonicalize(self, factor: np.ndarray) -> np.ndarray:
+        """The member of the family, with non-negative diagonal, whose square is `factor` times its transpose."""
+        return lower_factor(factor)
+
+
+@dataclass(frozen=True)
+class Diagonal:
+    """Uncorrelated effects: θ is the diagonal of Λ.
+
+    Attributes
+    ----------
+    size : int
+        Number of columns of the term.
+    """
+
+    size: int
+    name: ClassVar[str] = "diag"
+    shiftable: ClassVar[bool] = False
+
+    @property
+    def n_theta(self) -> int:
+        """Number of parameters."""
+        return self.size
+
+    def positions(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and columns of Λ that θ fills, in the order of θ."""
+        return np.arange(self.size), np.arange(self.size)
+
+    def canonicalize(self, factor: np.ndarray) -> np.ndarray:
+        """The same factor with a non-negative diagonal."""
+        return np.abs(factor)
+
+
+Structure = Unstructured | Diagonal
+
+STRUCTURES: dict[str, type[Structure]] = {"us": Unstructured, "diag": Diagonal}
+
+
+def n_theta(terms: tuple[Structure, ...]) -> int:
+    """Number of parameters of all terms together."""
+    return sum(term.n_theta for term in terms)
+
+
+def n_columns(terms: tuple[Structure, ...]) -> int:
+    """Number of random-effects columns of all terms together."""
+    return sum(term.size for term in terms)
+
+
+def positions(terms: tuple[Structure, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of a factor's Λ (block diagonal over its terms) that its θ fills."""
+    rows, columns, offset = [], [], 0
+    for term in terms:
+        r, c = term.positions()
+        rows.append(r + offset)
+        columns.append(c + offset)
+        offset += term.size
+    return np.concatenate(rows), np.concatenate(columns)
+
+
+def lambda_(terms: tuple[Structure, ...], theta: jax.Array) -> jax.Array:
+    """Relative covariance factor (k, k) of one level of a grouping factor, from its part of θ."""
+    k = n_columns(terms)
+    return jnp.zeros((k, k), theta.dtype).at[positions(terms)].set(theta)
+
+
+def start(terms: tuple[Structure, ...]) -> np.ndarray:
+    """Parameters at which a fit starts: Λ = I in standardized columns."""
+    rows, columns = positions(terms)
+    return np.where(rows == columns, 1.0, 0.0)
+
+
+def canonical_theta(terms: tuple[Structure, ...], factor: np.ndarray) -> np.ndarray:
+    """θ of the canonical Λ with Λ Λᵀ = F Fᵀ, for a block-diagonal (k, k) factor F."""
+    pieces, offset = [], 0
+    for term in terms:
+        block = slice(offset, offset + term.size)
+        canonical = term.canonicalize(factor[block, block])
+        pieces.append(canonical[term.positions()])
+        offset += term.size
+    return np.concatenate(pieces)
+
+
+def lower_factor(factor: np.ndarray) -> np.ndarray:
+    """Lower triangular L with non-negative diagonal and L Lᵀ = F Fᵀ, unique also when that is singular.
+
+    The rows of F are orthogonalized in order (Gram-Schmidt, twice). A row that depends on the rows before it
+    gets a zero pivot and opens no new direction, so that its whole column of L is zero: the Cholesky factor
+    of a semidefinite matrix (Higham 2002, Accuracy and Stability of Numerical Algorithms, §10.3).
+
+    Parameters
+    ----------
+    factor : (k, r) array
+        F; r may differ from k.
+
+    Returns
+    -------
+    (k, k) array
+        L.
+    """
+    k, r = factor.shape
+    lower = np.zeros((k, k))
+    directions = np.zeros((k, r))
+    for i, row in enumerate(factor):
+        rest = row.copy()
+        for _ in range(2):
+            along = directions @ rest
+            lower[i] += along
+            rest = rest - along @ directions
+        pivot = np.linalg.norm(rest)
+        if pivot > NEGLIGIBLE * np.linalg.norm(row):
+            lower[i, i] = pivot
+            directions[i] = rest / pivot
+    return lower

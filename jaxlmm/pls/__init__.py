@@ -1,0 +1,31 @@
+"""Penalized least squares: from cross-products to the profiled criterion and its estimates."""
+
+from jaxlmm.pls.criterion import Profile, derivatives, lambdas, objective, profile, reduce, split_theta
+from jaxlmm.pls.crossprod import CrossProducts
+from jaxlmm.pls.estimates import conditional_modes, conditional_variances, expanded, trim
+from jaxlmm.pls.plan import Plan, choose, same_partition
+from jaxlmm.pls.protocol import Reduced
+from jaxlmm.pls.standard import Coordinates, Gram, Response, standardize
+
+__all__ = [
+    "Coordinates",
+    "CrossProducts",
+    "Gram",
+    "Plan",
+    "Profile",
+    "Reduced",
+    "Response",
+    "choose",
+    "conditional_modes",
+    "conditional_variances",
+    "derivatives",
+    "expanded",
+    "lambdas",
+    "objective",
+    "profile",
+    "reduce",
+    "same_partition",
+    "split_theta",
+    "standardize",
+    "trim",
+]

@@ -1,0 +1,51 @@
+"""Conditional modes and variances at a given θ, by differentiating what the criterion already computes.
+
+With r² the minimum over β and b of a quadratic in the cross-products, the envelope theorem gives
+
+    b̂ = -½ ∂r²/∂(ZᵀWy),
+
+and the inverse of ΛᵀZᵀWZΛ + I, wherever ZᵀWZ has entries, is the derivative of its log-determinant:
+
+    Λ_t [(ΛᵀZᵀWZΛ + I)⁻¹]_gg Λ_tᵀ = ∂ log|L|² / ∂(Z_gᵀWZ_g).
+
+So no plan needs a backward substitution or a selected inversion of its own; reverse mode is one. Called by
+`fit`, on a plan whose levels are not merged into classes.
+"""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+
+from jaxlmm.pls.criterion import Reduced, lambdas, profile
+from jaxlmm.pls.plan import Plan
+
+
+def expanded(plan: Plan) -> Plan:
+    """The same plan with every level on its own."""
+    return replace(plan, unique=False)
+
+
+def conditional_modes(plan: Plan, reduced: Reduced, theta: jax.Array) -> list[jax.Array]:
+    """b̂ (k, levels, padded) of each grouping factor, in standard coordinates."""
+
+    def pwrss(response):
+        return profile(plan, reduced._replace(response=response), lambdas(plan, theta), 0.0).pwrss
+
+    gradient = jax.grad(pwrss)(reduced.response)
+    return [-0.5 * zy for zy in plan.module.response_by_factor(plan, gradient)]
+
+
+def conditional_variances(plan: Plan, reduced: Reduced, theta: jax.Array) -> list[jax.Array]:
+    """Var(b | y) / σ² (k, k, levels, padded) of each grouping factor at known β, in standard coordinates."""
+
+    def logdet(gram):
+        return plan.module.factor(plan, reduced.layout, gram, lambdas(plan, theta)).logdet
+
+    gradient = jax.grad(logdet)(reduced.gram)
+    return [0.5 * (zz + zz.swapaxes(0, 1)) for zz in plan.module.blocks_by_factor(plan, gradient)]
+
+
+def trim(values: list[jax.Array], n_levels: list[int]) -> list[np.ndarray]:
+    """As NumPy arrays, the padded levels cut off."""
+    return [np.asarray(v)[..., :n] for v, n in zip(values, n_levels, strict=True)]

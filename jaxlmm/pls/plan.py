@@ -1,0 +1,147 @@
+"""Which algorithm a design gets: looks at structure once, on the host, and answers a static `Plan`.
+
+A factor is nested in another when each of its levels occurs with one level of the other only. The chain of
+nested factors with the most columns is eliminated blockwise; whatever is left is the dense tail. Called by
+`fit`; `MODULES` is the only place that knows all plans, and a new plan is one module and one line there.
+"""
+
+import functools
+from dataclasses import dataclass, field
+from types import ModuleType
+
+from jaxlmm.covariance import Structure, n_columns, n_theta
+from jaxlmm.errors import DesignError
+from jaxlmm.pls import crossed, dense, grouped, nested
+from jaxlmm.pls.standard import Gram
+
+MODULES: dict[str, ModuleType] = {"grouped": grouped, "nested": nested, "crossed": crossed, "dense": dense}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the random effects are eliminated. Static and hashable: part of a compiled program's identity.
+
+    Attributes
+    ----------
+    kind : str
+        "grouped", "nested", "crossed" or "dense".
+    terms : tuple of tuple of Structure
+        Covariance structures of each grouping factor, in the design's order.
+    order : tuple of int
+        Grouping factors in the order of elimination.
+    n_chain : int
+        How many of them are eliminated blockwise.
+    unique : bool
+        Grouped: levels with equal blocks share one.
+    pairwise : tuple of bool
+        Crossed: for each position of the chain, pairs of entries instead of a matrix product.
+    levels : tuple of int
+        Dense: numbers of levels.
+    note : str
+        What was picked and why, in one line.
+    """
+
+    kind: str
+    terms: tuple[tuple[Structure, ...], ...]
+    order: tuple[int, ...]
+    n_chain: int
+    unique: bool = False
+    pairwise: tuple[bool, ...] = ()
+    levels: tuple[int, ...] = ()
+    note: str = field(default="", compare=False)
+
+    @property
+    def module(self) -> ModuleType:
+        """The module that implements the plan's verbs."""
+        return MODULES[self.kind]
+
+    @property
+    def n_theta(self) -> int:
+        """Number of covariance parameters."""
+        return sum(n_theta(terms) for terms in self.terms)
+
+    def describe(self) -> str:
+        """What was picked, why, and what an iteration costs, in one line."""
+        return self.note
+
+
+def is_nested(gram: Gram, s: int, t: int) -> bool:
+    """Whether every level of factor s occurs with one level of factor t only."""
+    pair = gram.pairs[min(s, t), max(s, t)]
+    return pair.first.size == gram.zz[s].shape[2]
+
+
+def same_partition(gram: Gram, s: int, t: int) -> bool:
+    """Whether two factors divide the rows alike, up to the names of their levels."""
+    return is_nested(gram, s, t) and is_nested(gram, t, s)
+
+
+def choose(gram: Gram, terms: tuple[tuple[Structure, ...], ...], kind: str = "auto") -> Plan:
+    """Pick a plan.
+
+    Parameters
+    ----------
+    gram : Gram
+        Cross-products in standard coordinates.
+    terms : tuple of tuple of Structure
+        Covariance structures of each factor's terms.
+    kind : str
+        "auto", or the plan to take.
+
+    Raises
+    ------
+    DesignError
+        When the plan asked for does not apply to the design.
+    """
+    levels = tuple(zz.shape[2] for zz in gram.zz)
+    columns = [n_columns(t) for t in terms]
+    chain = _longest_chain(gram, levels, columns)
+    tail = tuple(t for t in range(len(levels)) if t not in chain)
+    natural = "grouped" if len(levels) == 1 else "crossed" if tail else "nested"
+    if kind == "auto":
+        kind = natural
+    if kind not in MODULES:
+        raise DesignError(f"there is no plan {kind!r}; the plans are 'auto', " + ", ".join(map(repr, MODULES)))
+    if kind == "dense":
+        q = sum(c * n for c, n in zip(columns, levels, strict=True))
+        note = f"dense: one Cholesky factor of {q} random effects per iteration"
+        return Plan(kind, terms, tuple(range(len(levels))), 0, levels=levels, note=note)
+    if kind == "grouped" and natural == "grouped":
+        unique = grouped.sharing_pays(gram)
+        blocks = grouped.unique_blocks(gram)[0].size if unique else levels[0]
+        shared = f", of which {blocks} differ" if unique else ""
+        note = f"grouped: {levels[0]} independent {columns[0]}x{columns[0]} blocks{shared}"
+        return Plan(kind, terms, (0,), 1, unique=unique, note=note)
+    if kind == "nested" and not tail:
+        sizes = " > ".join(str(levels[t]) for t in chain)
+        return Plan(kind, terms, chain, len(chain), note=f"nested: a chain of {sizes} levels, finest first")
+    if kind == "crossed" and tail:
+        q = sum(columns[t] * levels[t] for t in tail)
+        sizes = " > ".join(str(levels[t]) for t in chain)
+        pairwise = crossed.pairwise_pays(gram, chain, tail)
+        how = "co-occurring pairs" if pairwise[0] else "a matrix product"
+        note = f"crossed: {sizes} levels eliminated through {how}, then a dense tail of {q}"
+        return Plan(kind, terms, chain + tail, len(chain), pairwise=pairwise, note=note)
+    raise DesignError(
+        f"plan {kind!r} does not apply: this design is {natural} "
+        f"({len(levels)} grouping factor{'s' if len(levels) > 1 else ''}); use plan='auto', {natural!r} or 'dense'"
+    )
+
+
+def _longest_chain(gram: Gram, levels, columns) -> tuple[int, ...]:
+    """The chain of nested factors, finest first, that has the most columns."""
+    by_size = sorted(range(len(levels)), key=lambda t: (-levels[t], t))
+
+    @functools.cache
+    def best_from(position: int) -> tuple[int, tuple[int, ...]]:
+        s = by_size[position]
+        tails = [
+            best_from(later)
+            for later in range(position + 1, len(by_size))
+            if is_nested(gram, s, by_size[later])
+        ]
+        weight, rest = max(tails, key=lambda item: item[0], default=(0, ()))
+        return weight + levels[s] * columns[s], (s, *rest)
+
+    return max((best_from(i) for i in range(len(by_size))), key=lambda item: item[0])[1]
+

@@ -1,0 +1,142 @@
+"""Minima on the boundary: random-effects terms whose covariance matrix is singular.
+
+In Λ every zero column is a stationary point, so a small column proves nothing. What a minimum must satisfy
+(the conditions of Karush, Kuhn and Tucker over the cone of semidefinite matrices) is stated in Σ = ΛΛᵀ: with
+G = ∂d/∂Σ, no direction v without variance may have vᵀGv < 0. Rotated so that the singular directions are zero
+columns of a square factor, half of the Hessian along such a column is G exactly. A fit that fails the test is
+moved into the direction of steepest descent and continues. Called by `fit.single` for one lane.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlmm import pls
+from jaxlmm.covariance import Structure, canonical_theta
+from jaxlmm.fit import programs
+
+SMALL = 3e-3
+"""Singular values of Λ (standardized) below this are tried at zero."""
+
+SINGULAR = 1e-4
+"""A fit is called singular when a singular value of Λ (standardized) is below this; lme4's tolerance."""
+
+INDIFFERENT = 1e-7
+"""A change of the objective that is not worth a variance component."""
+
+ESCAPE = 1e-6
+"""A slope in ΛΛᵀ less negative than this, relative to the largest curvature met, is taken as zero."""
+
+
+class Boundary(NamedTuple):
+    """A factor of every covariance matrix with exact zeros, and what was found there.
+
+    Attributes
+    ----------
+    lambdas : list of (k, k) arrays
+        Square factors whose zero columns are the singular directions.
+    value : float
+        Objective there.
+    slope : float
+        Smallest vᵀGv over unit vectors in the singular directions of any term (NaN: none is singular).
+    escape : list of (k, k) arrays or None
+        Direction in Λ to leave the boundary by, where the slope is negative.
+    """
+
+    lambdas: list[np.ndarray]
+    value: float
+    slope: float
+    escape: list[np.ndarray] | None
+
+
+def term_slices(terms: tuple[Structure, ...]) -> list[slice]:
+    """Where each term's columns lie among the factor's."""
+    ends = np.cumsum([0, *(term.size for term in terms)])
+    return [slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+
+
+def numpy_lambdas(plan: pls.Plan, theta: np.ndarray) -> list[np.ndarray]:
+    """Λ of each grouping factor as NumPy arrays."""
+    return [np.asarray(lam) for lam in pls.lambdas(plan, jnp.asarray(theta))]
+
+
+def truncate(
+    plan: pls.Plan, lambdas: list[np.ndarray], below: float
+) -> tuple[list[np.ndarray], list[list[np.ndarray]]]:
+    """Square factors with singular values under `below` set to zero.
+
+    Also an orthonormal basis (size, zeros) of the singular directions of each term of each factor.
+    """
+    factors, bases = [], []
+    for terms, lam in zip(plan.terms, lambdas, strict=True):
+        factor, found = np.zeros_like(lam), []
+        for term, block in zip(terms, term_slices(terms), strict=True):
+            if term.name == "diag":
+                left, values = np.eye(term.size), np.diagonal(lam[block, block])
+            else:
+                left, values, _ = np.linalg.svd(lam[block, block])
+            zero = np.abs(values) < below
+            factor[block, block] = left * np.where(zero, 0.0, values)
+            found.append(left[:, zero])
+        factors.append(factor)
+        bases.append(found)
+    return factors, bases
+
+
+def examine(model, theta: np.ndarray, reml: float) -> Boundary | None:
+    """Set small singular values to zero and test the slopes there; None where nothing is small."""
+    plan, reduced = model.plan, model.reduced
+    lambdas, bases = truncate(plan, numpy_lambdas(plan, theta), SMALL)
+    if not any(basis.size for found in bases for basis in found):
+        return None
+    value = float(programs.profile(plan, reduced, [jnp.asarray(f) for f in lambdas], reml).objective)
+    slope, escape = _steepest(plan, reduced, lambdas, bases, reml)
+    return Boundary(lambdas, value, slope, escape)
+
+
+def _steepest(plan, reduced, lambdas, bases, reml):
+    """Smallest slope in ΛΛᵀ over the singular directions of all terms, and the way out if it is negative."""
+    columns = []
+    for terms, found in zip(plan.terms, bases, strict=True):
+        own = [
+            np.arange(block.start, block.stop) if term.name == "diag" else np.full(term.size, block.stop - 1)
+            for term, block in zip(terms, term_slices(terms), strict=True)
+        ]
+        columns.append(jnp.asarray(np.concatenate(own), dtype=jnp.int32))
+    curvature = programs.column_curvature(plan, reduced, [jnp.asarray(f) for f in lambdas], columns, reml)
+    smallest, best, largest = np.inf, None, 1.0
+    for t, (terms, found) in enumerate(zip(plan.terms, bases, strict=True)):
+        for term, block, basis in zip(terms, term_slices(terms), found, strict=True):
+            if not basis.size:
+                continue
+            slopes = 0.5 * basis.T @ np.asarray(curvature[t][t])[block, block] @ basis
+            if term.name == "diag":
+                slopes = np.diag(np.diagonal(slopes))
+            values, vectors = np.linalg.eigh(slopes)
+            largest = max(largest, float(np.abs(values).max()))
+            if values[0] < smallest:
+                smallest = float(values[0])
+                way = basis @ vectors[:, 0]
+                best = [np.zeros_like(lam) for lam in lambdas]
+                if term.name == "diag":
+                    best[t][block, block] = np.diag(way)
+                else:
+                    best[t][block, block.stop - 1] = way
+    return smallest, best if smallest < -ESCAPE * largest else None
+
+
+def leave(model, boundary: Boundary, reml: float) -> np.ndarray | None:
+    """Parameters θ off the boundary with a lower objective, or None where no step along the way out lowers it."""
+    plan, reduced = model.plan, model.reduced
+    for step in 0.5 ** np.arange(0, 12):
+        factors = [lam + step * way for lam, way in zip(boundary.lambdas, boundary.escape or [], strict=True)]
+        value = float(programs.profile(plan, reduced, [jnp.asarray(f) for f in factors], reml).objective)
+        if value < boundary.value - INDIFFERENT:
+            return theta_of(plan, factors)
+    return None
+
+
+def theta_of(plan: pls.Plan, factors: list[np.ndarray]) -> np.ndarray:
+    """Canonical θ of square factors."""
+    return np.concatenate([canonical_theta(terms, f) for terms, f in zip(plan.terms, factors, strict=True)])

@@ -1,0 +1,72 @@
+"""The compiled programs of a fit: everything that is jitted, in one place.
+
+A program's identity is the plan (static) and the shapes, which are bucketed; ML and REML, true sizes and the
+data are traced. So a second fit of a similar shape compiles nothing.
+"""
+
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from jaxlmm import optimize, pls
+
+
+@partial(jax.jit, static_argnums=0)
+def derivatives(plan, reduced, theta, reml):
+    """Value, gradient and Hessian."""
+    return pls.derivatives(plan, reduced, theta, reml)
+
+
+@partial(jax.jit, static_argnums=0)
+def gradient(plan, reduced, theta, reml):
+    """Value and gradient."""
+    return jax.value_and_grad(lambda t: pls.objective(plan, reduced, t, reml))(theta)
+
+
+@partial(jax.jit, static_argnums=0)
+def profile(plan, reduced, lambdas, reml):
+    """The criterion and its parts at relative covariance factors."""
+    return pls.profile(plan, reduced, lambdas, reml)
+
+
+@partial(jax.jit, static_argnums=0)
+def estimates(plan, reduced, theta, reml):
+    """The criterion's parts and the conditional modes at θ."""
+    return pls.profile(plan, reduced, pls.lambdas(plan, theta), reml), pls.conditional_modes(plan, reduced, theta)
+
+
+@partial(jax.jit, static_argnums=0)
+def conditional_variances(plan, reduced, theta):
+    """Var(b | y) / σ² at θ."""
+    return pls.conditional_variances(plan, reduced, theta)
+
+
+@partial(jax.jit, static_argnums=0)
+def column_curvature(plan, reduced, lambdas, columns, reml):
+    """Hessian of the criterion along one more column of Λ for every term: list over pairs of factors of (k, k).
+
+    Row i of a factor's Λ moves in its column `columns[t][i]`. Where that column of Λ is zero, moving it by v
+    adds v vᵀ to ΛΛᵀ, so that half of the Hessian is the derivative of the criterion with respect to ΛΛᵀ.
+    """
+
+    def moved(offsets):
+        changed = [
+            lam.at[jnp.arange(lam.shape[0]), column].add(offset)
+            for lam, column, offset in zip(lambdas, columns, offsets, strict=True)
+        ]
+        return pls.profile(plan, reduced, changed, reml).objective
+
+    return jax.hessian(moved)([jnp.zeros(lam.shape[0]) for lam in lambdas])
+
+
+propose = jax.jit(optimize.propose)
+accept = jax.jit(optimize.accept)
+
+
+@jax.jit
+def quasi_accept(state, proposal, value, gradient):
+    """Accept with a Hessian updated from gradients; a step that is not taken teaches it, too."""
+    hessian = optimize.symmetric_rank_one(state, proposal, value, gradient)
+    return replace(optimize.accept(state, proposal, (value, gradient, hessian)), hessian=hessian)

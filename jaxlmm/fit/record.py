@@ -1,0 +1,116 @@
+"""What a fit needs and what it gives: arrays without names."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxlmm.pls import Coordinates, Gram, Plan, Reduced, Response
+
+
+@dataclass(frozen=True)
+class Model:
+    """A design reduced to what any number of fits needs; no array has n rows.
+
+    Attributes
+    ----------
+    gram, response, coordinates
+        Cross-products in standard coordinates, and the way back.
+    plan : Plan
+        How random effects are eliminated.
+    reduced : Reduced
+        What one iteration reads.
+    """
+
+    gram: Gram
+    response: Response
+    coordinates: Coordinates
+    plan: Plan
+    reduced: Reduced
+
+    @property
+    def n_levels(self) -> list[int]:
+        """Number of levels of each grouping factor."""
+        return [zz.shape[2] for zz in self.gram.zz]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Why a fit may be believed, in standardized columns, so that no unit of the user's enters.
+
+    Attributes
+    ----------
+    status : str
+        "converged", "iteration limit" or "no further decrease".
+    iterations : int
+        Steps tried.
+    gradient : float
+        Largest absolute partial derivative of the objective in θ.
+    predicted_decrease : float
+        By how much one more Newton step would lower the objective.
+    smallest_curvature : float
+        Smallest eigenvalue of the Hessian over the parameters that are not on the boundary.
+    singular : tuple of (int, int, int)
+        Grouping factor, term of it, and number of directions without variance.
+    boundary_slope : float
+        Smallest derivative of the objective with respect to adding variance in a singular direction; not
+        negative at a minimum. NaN where nothing is singular.
+    flat : tuple of (int, int)
+        Pairs of grouping factors that divide the rows alike: only the sum of their variances is identified.
+    """
+
+    status: str
+    iterations: int
+    gradient: float
+    predicted_decrease: float
+    smallest_curvature: float
+    singular: tuple[tuple[int, int, int], ...]
+    boundary_slope: float
+    flat: tuple[tuple[int, int], ...]
+
+    @property
+    def converged(self) -> bool:
+        """Whether the minimum is certified."""
+        return self.status == "converged"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Estimates of one lane, in the user's units.
+
+    Attributes
+    ----------
+    theta : (n_theta,) array
+        Canonical covariance parameters, by grouping factor and term in the design's order.
+    standard_theta : (n_theta,) array
+        The same in standard coordinates, where the optimizer works.
+    lambdas : tuple of (k, k) arrays
+        Relative covariance factors.
+    objective : float
+        Deviance or REML criterion.
+    reml : bool
+        Which of the two.
+    sigma : float
+        Residual standard deviation.
+    beta : (p,) array
+        Coefficients of the kept columns.
+    unscaled_vcov : (p, p) array
+        Their covariance is sigma**2 times this.
+    b : tuple of (levels, k) arrays
+        Conditional modes of each grouping factor.
+    pwrss : float
+        Penalized weighted residual sum of squares.
+    certificate : Certificate
+        How the optimizer ended.
+    """
+
+    theta: np.ndarray
+    standard_theta: np.ndarray
+    lambdas: tuple[np.ndarray, ...]
+    objective: float
+    reml: bool
+    sigma: float
+    beta: np.ndarray
+    unscaled_vcov: np.ndarray
+    b: tuple[np.ndarray, ...]
+    pwrss: float
+    certificate: Certificate

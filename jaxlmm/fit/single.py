@@ -1,0 +1,191 @@
+"""One fit: prepare the model, minimize, settle on or off the boundary, read off the estimates.
+
+The caller holds the double-precision scope (`precision.double`). Called by `api`, `results` and `inference`.
+"""
+
+from dataclasses import dataclass, replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlmm import optimize, pls
+from jaxlmm.covariance import canonical_theta
+from jaxlmm.design import Design
+from jaxlmm.fit import boundary, programs
+from jaxlmm.fit.record import Certificate, Fit, Model
+
+EXACT_HESSIANS = 24
+"""Up to this many covariance parameters every step computes the Hessian; beyond, gradients update it."""
+
+ROUNDS = 8
+"""How often a fit may leave the boundary."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """Settings of a fit.
+
+    Attributes
+    ----------
+    plan : str
+        "auto", "grouped", "nested", "crossed" or "dense".
+    max_iterations : int
+        Steps before a lane is given up.
+    start : (n_theta,) array, optional
+        Standardized parameters at which to start; None takes a moment estimate.
+    """
+
+    plan: str = "auto"
+    max_iterations: int = 500
+    start: np.ndarray | None = None
+
+
+def prepare(design: Design, plan: str = "auto") -> Model:
+    """Reduce a design to cross-products in standard coordinates and choose a plan."""
+    gram, response, coordinates = pls.standardize(pls.CrossProducts.from_design(design))
+    chosen = pls.choose(gram, coordinates.terms, plan)
+    reduced = jax.tree.map(jnp.asarray, pls.reduce(chosen, gram, response, coordinates))
+    return Model(gram, response, coordinates, chosen, reduced)
+
+
+def fit_model(model: Model, reml: bool, control: Control = Control()) -> Fit:  # noqa: B008 (frozen)
+    """Minimize the criterion and certify the minimum."""
+    flag = float(reml)
+    theta = control.start
+    if theta is None:
+        theta = pls.starting_theta(model.gram, model.response, model.plan.terms)
+    state = _minimize(model, theta, flag, control.max_iterations)
+    slope = np.nan
+    for _ in range(ROUNDS):
+        found = boundary.examine(model, np.asarray(state.theta), flag)
+        if found is None:
+            slope = np.nan
+            break
+        slope = found.slope
+        away = boundary.leave(model, found, flag) if found.escape is not None else None
+        if away is not None and found.value - boundary.INDIFFERENT <= float(state.value):
+            state = _continue(model, state, away, flag, control.max_iterations)
+            continue
+        if found.value <= float(state.value) + boundary.INDIFFERENT:
+            settled = jnp.asarray(boundary.theta_of(model.plan, found.lambdas))
+            value, gradient, hessian = programs.derivatives(model.plan, model.reduced, settled, flag)
+            state = replace(state, theta=settled, value=value, gradient=gradient, hessian=hessian)
+        else:
+            slope = np.nan
+        break
+    return evaluate(model, np.asarray(state.theta), reml, _certificate(model, state, slope))
+
+
+def _minimize(model: Model, theta: np.ndarray, reml: float, max_iterations: int) -> optimize.State:
+    start = jnp.asarray(theta)
+    evaluation = programs.derivatives(model.plan, model.reduced, start, reml)
+    return _run(model, optimize.initial(start, evaluation), reml, max_iterations)
+
+
+def _continue(model: Model, state: optimize.State, theta: np.ndarray, reml: float, max_iterations: int):
+    start = jnp.asarray(theta)
+    evaluation = programs.derivatives(model.plan, model.reduced, start, reml)
+    again = optimize.initial(start, evaluation)
+    return _run(model, replace(again, iteration=state.iteration), reml, max_iterations)
+
+
+def _run(model: Model, state: optimize.State, reml: float, max_iterations: int) -> optimize.State:
+    """Step until the lane stops; with many parameters, exact Hessians only where quasi-Newton steps have ended."""
+    plan, reduced = model.plan, model.reduced
+    exact = plan.n_theta <= EXACT_HESSIANS
+    while int(state.status) == optimize.RUNNING and int(state.iteration) < max_iterations:
+        proposal = programs.propose(state)
+        if exact:
+            evaluation = programs.derivatives(plan, reduced, proposal.theta, reml)
+            state = programs.accept(state, proposal, evaluation)
+            continue
+        state = programs.quasi_accept(state, proposal, *programs.gradient(plan, reduced, proposal.theta, reml))
+        if int(state.status) != optimize.RUNNING:
+            state = _verify(model, state, reml)
+    return state
+
+
+def _verify(model: Model, state: optimize.State, reml: float) -> optimize.State:
+    """Replace the updated Hessian by the exact one; the lane runs on if it disagrees."""
+    _, gradient, hessian = programs.derivatives(model.plan, model.reduced, state.theta, reml)
+    checked = replace(
+        state,
+        gradient=gradient,
+        hessian=hessian,
+        radius=jnp.maximum(state.radius, 0.1),
+        status=jnp.asarray(optimize.RUNNING),
+    )
+    proposal = programs.propose(checked)
+    done = bool(proposal.newton) and float(proposal.predicted) <= optimize.TOLERANCE * 10
+    status = optimize.CONVERGED if done else optimize.RUNNING
+    return replace(checked, predicted=proposal.predicted, status=jnp.asarray(status))
+
+
+def evaluate(model: Model, standard_theta: np.ndarray, reml: bool, certificate: Certificate) -> Fit:
+    """Estimates at given parameters, back in the user's units."""
+    plan, coordinates = model.plan, model.coordinates
+    expanded = pls.expanded(plan)
+    reduced = model.reduced
+    if expanded != plan:
+        reduced = jax.tree.map(jnp.asarray, pls.reduce(expanded, model.gram, model.response, coordinates))
+    profile, modes = programs.estimates(expanded, reduced, jnp.asarray(standard_theta), float(reml))
+    p, root = coordinates.n_fixed, np.sqrt(coordinates.weight_scale)
+    pwrss = float(profile.pwrss)
+    sigma = coordinates.scale * root * np.sqrt(pwrss / (coordinates.n_obs - (p if reml else 0)))
+    w = np.asarray(profile.fixed_inverse_factor)[:p, :p] @ coordinates.transform.T / root
+    beta = coordinates.beta + coordinates.scale * coordinates.transform @ np.asarray(profile.beta)[:p]
+    lambdas = [
+        a @ lam / root for a, lam in zip(coordinates.factor_maps, boundary.numpy_lambdas(plan, standard_theta), strict=True)
+    ]
+    theta = np.concatenate([canonical_theta(terms, f) for terms, f in zip(plan.terms, lambdas, strict=True)])
+    return Fit(
+        theta,
+        np.asarray(standard_theta),
+        tuple(boundary.numpy_lambdas(plan, theta)),
+        coordinates.objective(float(profile.objective), reml),
+        reml,
+        float(sigma),
+        beta,
+        w.T @ w,
+        tuple(
+            coordinates.scale * (a @ b).T
+            for a, b in zip(coordinates.factor_maps, pls.trim(modes, model.n_levels), strict=True)
+        ),
+        pwrss * coordinates.scale**2 * coordinates.weight_scale,
+        certificate,
+    )
+
+
+def conditional_variances(model: Model, fit: Fit) -> tuple[np.ndarray, ...]:
+    """Var(b | y) (levels, k, k) of each grouping factor at known β, in the user's units."""
+    expanded, coordinates = pls.expanded(model.plan), model.coordinates
+    reduced = jax.tree.map(jnp.asarray, pls.reduce(expanded, model.gram, model.response, coordinates))
+    values = programs.conditional_variances(expanded, reduced, jnp.asarray(fit.standard_theta))
+    unit = fit.sigma**2 / coordinates.weight_scale
+    return tuple(
+        unit * np.einsum("ia,abl,jb->lij", a, v, a)
+        for a, v in zip(coordinates.factor_maps, pls.trim(values, model.n_levels), strict=True)
+    )
+
+
+def _certificate(model: Model, state: optimize.State, slope: float) -> Certificate:
+    plan = model.plan
+    _, bases = boundary.truncate(plan, boundary.numpy_lambdas(plan, np.asarray(state.theta)), boundary.SINGULAR)
+    singular = tuple(
+        (t, i, basis.shape[1]) for t, found in enumerate(bases) for i, basis in enumerate(found) if basis.size
+    )
+    moving = np.asarray(state.theta) != 0
+    hessian = np.asarray(state.hessian)[np.ix_(moving, moving)]
+    factors = range(len(plan.terms))
+    flat = tuple((s, t) for s in factors for t in factors if s < t and pls.same_partition(model.gram, s, t))
+    return Certificate(
+        optimize.STATUS_NAMES[int(state.status)],
+        int(state.iteration),
+        float(np.abs(np.asarray(state.gradient)).max()),
+        float(state.predicted),
+        float(np.linalg.eigvalsh(hessian)[0]) if moving.any() else np.nan,
+        singular,
+        slope,
+        flat,
+    )

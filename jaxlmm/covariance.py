@@ -107,12 +107,6 @@ def lambda_(terms: tuple[Structure, ...], theta: jax.Array) -> jax.Array:
     return jnp.zeros((k, k), theta.dtype).at[positions(terms)].set(theta)
 
 
-def start(terms: tuple[Structure, ...]) -> np.ndarray:
-    """Parameters at which a fit starts: Λ = I in standardized columns."""
-    rows, columns = positions(terms)
-    return np.where(rows == columns, 1.0, 0.0)
-
-
 def canonical_theta(terms: tuple[Structure, ...], factor: np.ndarray) -> np.ndarray:
     """θ of the canonical Λ with Λ Λᵀ = F Fᵀ, for a block-diagonal (k, k) factor F."""
     pieces, offset = [], 0

@@ -1,5 +1,7 @@
 """From a formula and a table to arrays. DataFrames end here."""
 
 from jaxlmm.design.arrays import Design, RandomEffects
+from jaxlmm.design.build import FactorTerms, Frame, TermColumns, build
+from jaxlmm.design.newdata import NewData
 
-__all__ = ["Design", "RandomEffects"]
+__all__ = ["Design", "FactorTerms", "Frame", "NewData", "RandomEffects", "TermColumns", "build"]

@@ -6,6 +6,7 @@ from jaxlmm.pls.estimates import conditional_modes, conditional_variances, expan
 from jaxlmm.pls.plan import Plan, choose, same_partition
 from jaxlmm.pls.protocol import Reduced
 from jaxlmm.pls.standard import Coordinates, Gram, Response, standardize
+from jaxlmm.pls.starting import starting_theta
 
 __all__ = [
     "Coordinates",
@@ -27,5 +28,6 @@ __all__ = [
     "same_partition",
     "split_theta",
     "standardize",
+    "starting_theta",
     "trim",
 ]

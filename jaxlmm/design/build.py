@@ -1,0 +1,286 @@
+"""From a parsed formula and a table to a `Design` and the names that belong to it.
+
+Steps: read the columns, decide the rows once, evaluate each part of the formula once, code each grouping factor
+once, and put terms on the same factor into one block. Called by `api`; everything below sees only `Design`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+from formulaic.formula import SimpleFormula
+from formulaic.parser.types import Factor, Term
+
+from jaxlmm.covariance import STRUCTURES, Structure
+from jaxlmm.design import table as tables
+from jaxlmm.design.arrays import Design, RandomEffects
+from jaxlmm.design.checks import check_factor, check_response
+from jaxlmm.design.contrasts import Codings
+from jaxlmm.design.levels import Grouping, code_levels
+from jaxlmm.design.matrices import Matrix, model_matrix
+from jaxlmm.errors import DataError, FormulaError
+from jaxlmm.formula import MixedFormula, RandomEffectsTerm
+
+
+@dataclass(frozen=True)
+class TermColumns:
+    """One random-effects term with the names of its columns.
+
+    Attributes
+    ----------
+    source : str
+        "(Days | Subject)".
+    matrix : Matrix
+        Its columns.
+    structure : Structure
+        Covariance of its columns.
+    """
+
+    source: str
+    matrix: Matrix
+    structure: Structure
+
+
+@dataclass(frozen=True)
+class FactorTerms:
+    """One grouping factor with all its terms.
+
+    Attributes
+    ----------
+    grouping : Grouping
+        Its levels.
+    terms : tuple of TermColumns
+        In the formula's order.
+    """
+
+    grouping: Grouping
+    terms: tuple[TermColumns, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of all random-effects columns."""
+        return tuple(name for term in self.terms for name in term.matrix.names)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The named side of a design.
+
+    Attributes
+    ----------
+    formula : MixedFormula
+        As parsed.
+    design : Design
+        The arrays.
+    rows : Rows
+        Which rows of the data were used.
+    fixed : Matrix
+        Fixed effects (values are dropped; they are `design.x`).
+    factors : tuple of FactorTerms
+        In the order of `design.random`.
+    term_order : tuple of (int, int)
+        (factor, term) in lme4's order of random-effects terms.
+    response : str
+        The response as written.
+    offset : (n,) array or None
+        Sum of all offsets.
+    table : pandas.DataFrame
+        The normalised columns of the used rows.
+    codings : Codings
+        Contrasts.
+    notices : tuple of str
+        What the user should know about the data.
+    """
+
+    formula: MixedFormula
+    design: Design
+    rows: tables.Rows
+    fixed: Matrix
+    factors: tuple[FactorTerms, ...]
+    term_order: tuple[tuple[int, int], ...]
+    response: str
+    offset: np.ndarray | None
+    table: pd.DataFrame
+    codings: Codings
+    notices: tuple[str, ...]
+
+
+def build(
+    formula: MixedFormula,
+    data: Any,
+    *,
+    weights: Any = None,
+    offset: Any = None,
+    contrasts: Mapping[str, Any] | None = None,
+    na_action: str = "drop",
+) -> Frame:
+    """Evaluate a formula on data.
+
+    Parameters
+    ----------
+    formula : MixedFormula
+        Parsed formula with at least one random-effects term.
+    data : pandas, polars or pyarrow table, or dict of columns
+    weights, offset : str, array or Series, optional
+        A column's name, or values aligned with the rows of `data`.
+    contrasts : mapping, optional
+        Coding of factors.
+    na_action : {"drop", "raise"}
+        What to do with rows that miss a required value.
+
+    Raises
+    ------
+    FormulaError, DataError, DesignError
+        When the model cannot be built; the message says what to change.
+    """
+    if not formula.random:
+        raise FormulaError(
+            "the formula has no random effects; add a term such as (1 | group), or fit a linear model with "
+            "statsmodels' ols",
+            formula.source,
+        )
+    n_data = len(tables.open_table(data))
+    table = tables.read_columns(data, formula.variables)
+    extra = {
+        "weights": _aligned(weights, data, table.index, "weights"),
+        "offset": _aligned(offset, data, table.index, "offset"),
+    }
+    joined = pd.concat([table, *(s.rename(f" {k}") for k, s in extra.items() if s is not None)], axis=1)
+    rows = tables.complete_rows(joined, na_action)
+    tables.check_finite(joined)
+    table = _used(table, rows)
+    assert len(rows.used) == n_data
+    codings = Codings(contrasts, table)
+
+    response = model_matrix(formula.response, table, codings, "the response")  # type: ignore[arg-type]
+    if response.values.shape[1] != 1:
+        raise DataError(
+            f"the response {str(formula.response[0])!r} is a factor; a linear mixed model needs numbers"  # type: ignore[index]
+        )
+    name, y = response.names[0], response.values[:, 0]
+    fixed = model_matrix(formula.fixed, table, codings, "the fixed effects")
+    notices = check_response(name, y, fixed.values)
+    weight_values = None if extra["weights"] is None else _weights(extra["weights"].to_numpy()[rows.used], rows)
+    offsets = [offset_values(text, table, codings) for text in formula.offsets]
+    if extra["offset"] is not None:
+        offsets.append(extra["offset"].to_numpy()[rows.used])
+    total = np.sum(offsets, axis=0) if offsets else None
+
+    factors, blocks, order = _random_part(formula.random, table, codings, _whole_numbers(table))
+    design = Design(fixed.values, y if total is None else y - total, weight_values, blocks)
+    return Frame(
+        formula,
+        design,
+        rows,
+        fixed,
+        factors,
+        order,
+        name,
+        total,
+        table,
+        codings,
+        notices,
+    )
+
+
+def _random_part(terms: tuple[RandomEffectsTerm, ...], table: pd.DataFrame, codings: Codings, integers):
+    """Code the factors, put their terms together, and order everything as lme4 does."""
+    groupings: dict[tuple[str, ...], tuple[Grouping, np.ndarray]] = {}
+    columns: dict[tuple[str, ...], list[tuple[int, TermColumns]]] = {}
+    for number, term in enumerate(terms):
+        if term.group not in groupings:
+            groupings[term.group] = code_levels(table, term.group, integers)
+        matrix = model_matrix(term.effects, table, codings, term.source)
+        structure = STRUCTURES[term.covariance](matrix.values.shape[1])
+        check_factor(groupings[term.group][0], term.source, structure.size, len(table))
+        columns.setdefault(term.group, []).append((number, TermColumns(term.source, matrix, structure)))
+    order = lme4_order([groupings[term.group][0].n_levels for term in terms])
+    groups = list(dict.fromkeys(terms[number].group for number in order))
+    factors, blocks, where = [], [], {}
+    for f, group in enumerate(groups):
+        grouping, codes = groupings[group]
+        members = columns[group]
+        for t, (number, _) in enumerate(members):
+            where[number] = (f, t)
+        own = tuple(member for _, member in members)
+        z = np.column_stack([member.matrix.values for member in own])
+        blocks.append(RandomEffects(codes, z, grouping.n_levels, tuple(member.structure for member in own)))
+        factors.append(FactorTerms(grouping, own))
+    return tuple(factors), tuple(blocks), tuple(where[number] for number in order)
+
+
+def lme4_order(n_levels: list[int]) -> list[int]:
+    """Positions of the terms in lme4's order: by decreasing number of levels.
+
+    Terms that are in that order already stay; otherwise they are sorted and ties come out in reverse, as lme4's
+    results show (Bates et al. 2015, §3.2).
+    """
+    terms = list(range(len(n_levels)))
+    if all(a >= b for a, b in zip(n_levels[:-1], n_levels[1:], strict=True)):
+        return terms
+    return sorted(terms, key=lambda i: n_levels[i])[::-1]
+
+
+def _aligned(values: Any, data: Any, index: pd.Index, name: str) -> pd.Series | None:
+    """Weights or an offset as a float Series on the rows of the data."""
+    if values is None:
+        return None
+    if isinstance(values, str):
+        column = tables.read_columns(data, [values], name)[values]
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            raise DataError(f"{name}={values!r} is a column of strings; it must hold numbers")
+        return column
+    if isinstance(values, pd.Series) and isinstance(data, pd.DataFrame) and not values.index.equals(index):
+        raise DataError(
+            f"{name} is a Series whose index is not that of the data; align it with {name}.reindex(data.index), or "
+            f"pass {name}.to_numpy() if the order of the rows is the same"
+        )
+    try:
+        array = np.asarray(nw.from_native(values, series_only=True, pass_through=True), dtype=float)
+    except (TypeError, ValueError):
+        raise DataError(f"{name} must be the name of a column or one number per row") from None
+    if array.ndim == 0:
+        raise DataError(f"{name} is one number, {float(array)}; give one per row, or the name of a column")
+    if array.shape != (len(index),):
+        raise DataError(f"{name} has shape {array.shape}, but the data has {len(index)} rows")
+    return pd.Series(array, index=index)
+
+
+def _weights(values: np.ndarray, rows: tables.Rows) -> np.ndarray:
+    bad = np.flatnonzero(values <= 0)
+    if bad.size:
+        raise DataError(
+            f"weights must be positive, but that of row {rows.index[bad[0]]!r} is {values[bad[0]]:g} ({bad.size} such "
+            "rows); they are precision weights, Var = sigma**2 / weight: leave rows of no weight out of the data"
+        )
+    return values
+
+
+def offset_values(text: str, table: pd.DataFrame, codings: Codings) -> np.ndarray:
+    """One offset of the formula (n,)."""
+    known = text in table
+    effects = SimpleFormula([Term([Factor(text, eval_method="lookup" if known else "python")])])
+    matrix = model_matrix(effects, table, codings, f"offset({text})")
+    if matrix.values.shape[1] != 1:
+        raise DataError(f"offset({text}) is a factor; it must be one number per row")
+    return matrix.values[:, 0]
+
+
+def _used(table: pd.DataFrame, rows: tables.Rows) -> pd.DataFrame:
+    if rows.n_dropped:
+        table = table[rows.used]
+        factors = [c for c in table if isinstance(table[c].dtype, pd.CategoricalDtype)]
+        table = table.assign(**{c: table[c].cat.remove_unused_categories() for c in factors})
+    return table
+
+
+def _whole_numbers(table: pd.DataFrame) -> frozenset[str]:
+    """Columns of floats that hold whole numbers, whose levels are written without a point."""
+    return frozenset(
+        c for c in table if table[c].dtype.kind == "f" and np.array_equal(table[c], np.floor(table[c]))
+    )

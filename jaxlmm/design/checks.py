@@ -1,0 +1,60 @@
+"""Designs that cannot be fitted, recognized before anything is computed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jaxlmm.design.levels import Grouping
+from jaxlmm.errors import DataError, DesignError
+
+
+def check_response(name: str, y: np.ndarray, x: np.ndarray) -> tuple[str, ...]:
+    """Refuse a constant response and designs without residual degrees of freedom; notice a 0/1 response.
+
+    Raises
+    ------
+    DataError
+        When the response is constant.
+    DesignError
+        When there are no more rows than fixed-effects columns.
+    """
+    if np.ptp(y) == 0:
+        raise DataError(f"the response {name!r} is constant ({y[0]:g}), so there is no variance to attribute")
+    rank_bound = min(x.shape[1], int(np.linalg.matrix_rank(x)) if y.size <= x.shape[1] else x.shape[1])
+    if y.size <= rank_bound:
+        raise DesignError(
+            f"{y.size} rows cannot determine {x.shape[1]} fixed-effects coefficients and a variance; remove terms or "
+            "add data"
+        )
+    if np.isin(y, (0.0, 1.0)).all():
+        return (
+            f"the response {name!r} is 0/1: this is a linear probability model; generalized linear mixed models are "
+            "not available yet",
+        )
+    return ()
+
+
+def check_factor(grouping: Grouping, source: str, size: int, n_rows: int) -> None:
+    """Refuse a grouping factor that the data cannot tell from the residual or from a constant.
+
+    Raises
+    ------
+    DesignError
+        With one level, with as many levels as rows, or with at least as many effects as rows.
+    """
+    levels, name = grouping.n_levels, grouping.name
+    if levels < 2:
+        raise DesignError(
+            f"grouping factor {name!r} in {source} has one level only ({grouping.levels[0]!r}); a variance between levels "
+            "needs at least two (five or more to be of use): remove the term"
+        )
+    if levels >= n_rows:
+        raise DesignError(
+            f"grouping factor {name!r} in {source} has as many levels as there are rows ({n_rows}), so its variance is "
+            "confounded with the residual variance: group by something that repeats, or remove the term"
+        )
+    if levels * size >= n_rows:
+        raise DesignError(
+            f"{source} has {levels} levels times {size} effects = {levels * size} random effects, but there are only "
+            f"{n_rows} rows, so they are confounded with the residual: use fewer effects, such as (1 | {name})"
+        )

@@ -1,0 +1,13 @@
+"""Formulas: from the user's string to a `MixedFormula` whose parts formulaic can evaluate."""
+
+from jaxlmm.formula.mixed import MixedFormula, RandomEffectsTerm, parse_effects, parse_formula, variables_of
+from jaxlmm.formula.transforms import TRANSFORMS
+
+__all__ = [
+    "TRANSFORMS",
+    "MixedFormula",
+    "RandomEffectsTerm",
+    "parse_effects",
+    "parse_formula",
+    "variables_of",
+]

@@ -1,0 +1,31 @@
+"""Minimizing a smooth function of a few dozen parameters, one lane or many."""
+
+from jaxlmm.optimize.trust import (
+    CONVERGED,
+    RUNNING,
+    STALLED,
+    STATUS_NAMES,
+    TOLERANCE,
+    Evaluation,
+    Proposal,
+    State,
+    accept,
+    initial,
+    propose,
+    symmetric_rank_one,
+)
+
+__all__ = [
+    "CONVERGED",
+    "RUNNING",
+    "STALLED",
+    "STATUS_NAMES",
+    "TOLERANCE",
+    "Evaluation",
+    "Proposal",
+    "State",
+    "accept",
+    "initial",
+    "propose",
+    "symmetric_rank_one",
+]

@@ -1,7 +1,8 @@
 """From cross-products to a certified minimum: one lane."""
 
 from jaxlmm.fit.record import Certificate, Fit, Model
-from jaxlmm.fit.single import Control, conditional_variances, evaluate, fit_model, prepare
+from jaxlmm.fit.single import Control, evaluate, fit_model, prepare
+from jaxlmm.fit.uncertainty import conditional_variances, prediction_variances
 
 __all__ = [
     "Certificate",
@@ -11,5 +12,6 @@ __all__ = [
     "conditional_variances",
     "evaluate",
     "fit_model",
+    "prediction_variances",
     "prepare",
 ]

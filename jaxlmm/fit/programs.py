@@ -44,6 +44,12 @@ def conditional_variances(plan, reduced, theta):
 
 
 @partial(jax.jit, static_argnums=0)
+def quadratic_forms(plan, reduced, theta, responses, xy):
+    """vᵀC⁻¹v of a batch of vectors at θ."""
+    return pls.quadratic_forms(plan, reduced, pls.lambdas(plan, theta), responses, xy)
+
+
+@partial(jax.jit, static_argnums=0)
 def column_curvature(plan, reduced, lambdas, columns, reml):
     """Hessian of the criterion along one more column of Λ for every term: list over pairs of factors of (k, k).
 

@@ -14,6 +14,7 @@ from jaxlmm.covariance import canonical_theta
 from jaxlmm.design import Design
 from jaxlmm.fit import boundary, programs
 from jaxlmm.fit.record import Certificate, Fit, Model
+from jaxlmm.fit.uncertainty import expanded_reduction
 
 EXACT_HESSIANS = 24
 """Up to this many covariance parameters every step computes the Hessian; beyond, gradients update it."""
@@ -125,10 +126,7 @@ def _verify(model: Model, state: optimize.State, reml: float) -> optimize.State:
 def evaluate(model: Model, standard_theta: np.ndarray, reml: bool, certificate: Certificate) -> Fit:
     """Estimates at given parameters, back in the user's units."""
     plan, coordinates = model.plan, model.coordinates
-    expanded = pls.expanded(plan)
-    reduced = model.reduced
-    if expanded != plan:
-        reduced = jax.tree.map(jnp.asarray, pls.reduce(expanded, model.gram, model.response, coordinates))
+    expanded, reduced = expanded_reduction(model)
     profile, modes = programs.estimates(expanded, reduced, jnp.asarray(standard_theta), float(reml))
     p, root = coordinates.n_fixed, np.sqrt(coordinates.weight_scale)
     pwrss = float(profile.pwrss)
@@ -154,18 +152,6 @@ def evaluate(model: Model, standard_theta: np.ndarray, reml: bool, certificate: 
         ),
         pwrss * coordinates.scale**2 * coordinates.weight_scale,
         certificate,
-    )
-
-
-def conditional_variances(model: Model, fit: Fit) -> tuple[np.ndarray, ...]:
-    """Var(b | y) (levels, k, k) of each grouping factor at known β, in the user's units."""
-    expanded, coordinates = pls.expanded(model.plan), model.coordinates
-    reduced = jax.tree.map(jnp.asarray, pls.reduce(expanded, model.gram, model.response, coordinates))
-    values = programs.conditional_variances(expanded, reduced, jnp.asarray(fit.standard_theta))
-    unit = fit.sigma**2 / coordinates.weight_scale
-    return tuple(
-        unit * np.einsum("ia,abl,jb->lij", a, v, a)
-        for a, v in zip(coordinates.factor_maps, pls.trim(values, model.n_levels), strict=True)
     )
 
 

@@ -26,6 +26,7 @@ def check_sentence(tokens: list[Token], text: str) -> set[int]:
     """
     opened: list[int] = []
     with_bar: set[int] = set()
+    removed: dict[int, Where] = {}
     previous: Token | None = None
     tildes = 0
     for index, token in enumerate(tokens):
@@ -35,9 +36,16 @@ def check_sentence(tokens: list[Token], text: str) -> set[int]:
             opened.append(index)
         elif token.kind is Token.Kind.CONTEXT:
             _check_closing(previous, opened, tokens, where)
-            opened.pop()
+            opening = opened.pop()
+            if opening in removed and opening not in with_bar:
+                # R would take the intercept of the whole away, formulaic that of the parenthesis alone.
+                raise removed[opening].error(
+                    "The intercept is taken away inside an inner parenthesis. Write 0 + or - 1 outside of it."
+                )
         elif token.kind is not Token.Kind.OPERATOR:
             _check_operand(previous, token, where)
+            if opened and token.kind is Token.Kind.VALUE and _removes_intercept(previous, token):
+                removed[opened[-1]] = where
         elif token.token == "~":
             _check_tilde(previous, tildes, opened, where)
             tildes += 1
@@ -59,6 +67,11 @@ def check_sentence(tokens: list[Token], text: str) -> set[int]:
             f"Nothing follows `{previous.token}`. Add a term or delete it."
         )
     return with_bar
+
+
+def _removes_intercept(previous: Token | None, token: Token) -> bool:
+    symbol = previous.token if previous else ""
+    return (token.token == "0" and symbol in ("(", "+")) or (token.token == "1" and symbol == "-")
 
 
 def _ends_operand(token: Token | None) -> bool:

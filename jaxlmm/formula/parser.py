@@ -105,9 +105,8 @@ def terms_of(tree: Tree, text: str) -> list[Term]:
             alone = len(term.factors) == 1
             if factor.eval_method is Factor.EvalMethod.LITERAL and not (alone and factor.expr == "1"):
                 raise Where(text, factor.token.source_start if factor.token else None).error(
-                    f"The number {factor.expr} cannot stand here: 1 and 0 switch the intercept "
-                    "on and off, and "
-                    f"arithmetic goes into I(...), as in I({factor.expr} * x)."
+                    f"The number {factor.expr} cannot stand here: 1 and 0 switch the intercept on "
+                    f"and off, and arithmetic goes into I(...), as in I({factor.expr} * x)."
                 )
     return terms
 
@@ -139,17 +138,12 @@ def _tree(tokens: list[Token], intercept_after: set[int]) -> Tree:
         if written and written[-1] is one and not _is(token, "+", "-") and not _is_zero(tokens, index):
             written.append(plus)
         # As in R, 0 takes the intercept away.
-        written.extend([minus, one_of(token)] if _is_zero(tokens, index) else [token])
+        written.extend([minus, token.copy_with_attrs(token="1")] if _is_zero(tokens, index) else [token])
         if index in intercept_after:
             written.append(one)
     tree = tokens_to_ast(merge_operator_tokens(written, symbols={"+", "-"}), _Operators())
     assert tree is not None
     return tree
-
-
-def one_of(zero: Token) -> Token:
-    """Return a 1 in the place where the user wrote 0."""
-    return zero.copy_with_attrs(token="1")
 
 
 def _is(token: Token | None, *symbols: str) -> bool:
@@ -254,7 +248,8 @@ def _power(base: OrderedSet[Term], exponent: OrderedSet[Term]) -> OrderedSet[Ter
         factor.eval_method is Factor.EvalMethod.LITERAL and factor.expr.isdigit() and int(factor.expr) > 0
     ):
         raise _Refused(
-            "The power of a term is a positive whole number, as in (a + b)**2; that of a column goes into I(x**2).",
+            "The power of a term is a positive whole number, as in (a + b)**2; "
+            "that of a column goes into I(x**2).",
             factor.token.source_start if factor.token else None,
         )
     product = base

@@ -130,6 +130,8 @@ def _single_operators(token: Token, where: Where) -> Iterator[Token]:
     if token.token == "in":
         yield token
         return
+    if where.formula[where.start or 0] == "%":
+        raise where.error(f"The operator %{token.token}% has no meaning in a formula here. {_STRAY['%']}")
     position = where.start or 0
     rest = token.token
     while rest:

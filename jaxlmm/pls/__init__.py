@@ -1,6 +1,16 @@
 """Penalized least squares: from cross-products to the profiled criterion and its estimates."""
 
-from jaxlmm.pls.criterion import Profile, derivatives, lambdas, objective, profile, reduce, split_theta
+from jaxlmm.pls.bucket import bucket
+from jaxlmm.pls.criterion import (
+    Profile,
+    derivatives,
+    lambdas,
+    objective,
+    profile,
+    quadratic_forms,
+    reduce,
+    split_theta,
+)
 from jaxlmm.pls.crossprod import CrossProducts
 from jaxlmm.pls.estimates import conditional_modes, conditional_variances, expanded, trim
 from jaxlmm.pls.plan import Plan, choose, same_partition
@@ -16,6 +26,7 @@ __all__ = [
     "Profile",
     "Reduced",
     "Response",
+    "bucket",
     "choose",
     "conditional_modes",
     "conditional_variances",
@@ -24,6 +35,7 @@ __all__ = [
     "lambdas",
     "objective",
     "profile",
+    "quadratic_forms",
     "reduce",
     "same_partition",
     "split_theta",

@@ -96,3 +96,28 @@ def derivatives(plan: Plan, reduced: Reduced, theta: jax.Array, reml) -> tuple[j
     (value, gradient), tangent_map = jax.linearize(value_and_gradient, theta)
     _, hessian = jax.vmap(tangent_map)(jnp.eye(theta.size, dtype=theta.dtype))
     return value, gradient, 0.5 * (hessian + hessian.T)
+
+
+def quadratic_forms(plan: Plan, reduced: Reduced, relative_factors, responses, xy: jax.Array) -> jax.Array:
+    """vᵀC⁻¹v for vectors v = (v_z, v_x), C the coefficient matrix of Henderson's mixed-model equations.
+
+    With yᵀWy = 0, Zᵀ Wy = v_z and XᵀWy = v_x, minus the penalized residual sum of squares is that form. So it
+    is the variance over σ² of v_xᵀ(β̂ - β) + v_zᵀ(b̂ - b) (Henderson 1975, Biometrics 31(2)).
+
+    Parameters
+    ----------
+    responses : pytree
+        Reduced responses with a leading axis of vectors and yy = 0.
+    xy : (r, p) array
+        The parts v_x.
+    """
+    factor = plan.module.factor(plan, reduced.layout, reduced.gram, relative_factors)
+    w = inverse_factor(factor.xx[:, :, None])[:, :, 0]
+
+    def form(vector):
+        response, fixed = vector
+        more, yy = plan.module.solve(plan, reduced.layout, factor, response)
+        half = w @ (fixed + more)
+        return half @ half - yy
+
+    return jax.lax.map(form, (responses, xy))

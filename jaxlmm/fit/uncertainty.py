@@ -1,0 +1,79 @@
+"""Variances of what a fit estimates, read off the factor at its θ; computed when asked for.
+
+The caller holds the double-precision scope. Called by `inference` and `results`.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlmm import pls
+from jaxlmm.fit import programs
+from jaxlmm.fit.record import Fit, Model
+
+CHUNK = 256
+"""Vectors per call of `prediction_variances`; bounds memory at CHUNK times the number of random effects."""
+
+
+def expanded_reduction(model: Model) -> tuple[pls.Plan, pls.Reduced]:
+    """Plan and reduced data in which every level stands on its own."""
+    plan = pls.expanded(model.plan)
+    if plan == model.plan:
+        return plan, model.reduced
+    reduced = pls.reduce(plan, model.gram, model.response, model.coordinates)
+    return plan, jax.tree.map(jnp.asarray, reduced)
+
+
+def conditional_variances(model: Model, fit: Fit) -> tuple[np.ndarray, ...]:
+    """Var(b | y) (levels, k, k) of each grouping factor at known β, in the user's units."""
+    plan, reduced = expanded_reduction(model)
+    values = programs.conditional_variances(plan, reduced, jnp.asarray(fit.standard_theta))
+    unit = fit.sigma**2 / model.coordinates.weight_scale
+    return tuple(
+        unit * np.einsum("ia,abl,jb->lij", a, v, a)
+        for a, v in zip(model.coordinates.factor_maps, pls.trim(values, model.n_levels), strict=True)
+    )
+
+
+def prediction_variances(
+    model: Model, fit: Fit, x: np.ndarray, z: list[np.ndarray | None], codes: list[np.ndarray | None]
+) -> np.ndarray:
+    """Variance (r,) of x'(β̂ - β) + Σ z_t'(b̂_t - b_t) for rows of columns.
+
+    Parameters
+    ----------
+    x : (r, p) array
+        Kept fixed-effects columns.
+    z : list of (r, k) arrays or None
+        Columns of each grouping factor; None leaves the factor out.
+    codes : list of (r,) int arrays or None
+        Levels; a negative one leaves the row's factor out (a new level's b is not estimated).
+    """
+    plan, reduced = expanded_reduction(model)
+    coordinates = model.coordinates
+    fixed = x @ coordinates.transform
+    fixed = np.pad(fixed, [(0, 0), (0, pls.bucket(fixed.shape[1]) - fixed.shape[1])])
+    theta = jnp.asarray(fit.standard_theta)
+    answer = np.empty(len(x))
+    for begin in range(0, len(x), CHUNK):
+        rows = range(begin, min(begin + CHUNK, len(x)))
+        vectors = [_vector(model, plan, reduced, z, codes, row) for row in rows]
+        vectors += [vectors[-1]] * (CHUNK - len(vectors) if len(x) > CHUNK else 0)
+        batch = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *vectors)
+        part = fixed[begin : begin + CHUNK]
+        part = np.pad(part, [(0, len(vectors) - len(part)), (0, 0)])
+        forms = programs.quadratic_forms(plan, reduced, theta, batch, jnp.asarray(part))
+        answer[begin : begin + CHUNK] = np.asarray(forms)[: len(rows)]
+    return fit.sigma**2 / coordinates.weight_scale * answer
+
+
+def _vector(model, plan, reduced, z, codes, row):
+    """The row's random-effects columns in the place of ZᵀWy."""
+    zy = []
+    for t, block in enumerate(model.response.zy):
+        vector = np.zeros_like(block)
+        if z[t] is not None and codes[t] is not None and codes[t][row] >= 0:
+            vector[:, codes[t][row]] = z[t][row] @ model.coordinates.factor_maps[t]
+        zy.append(vector)
+    return plan.module.compress_response(plan, reduced.layout, model.gram, pls.Response(tuple(zy), 0.0))
+

@@ -93,6 +93,8 @@ class Frame:
         The normalised columns of the used rows.
     codings : Codings
         Contrasts.
+    arguments : dict
+        What `build` was called with besides the formula and the data.
     notices : tuple of str
         What the user should know about the data.
     """
@@ -107,6 +109,7 @@ class Frame:
     offset: np.ndarray | None
     table: pd.DataFrame
     codings: Codings
+    arguments: dict[str, Any]
     notices: tuple[str, ...]
 
 
@@ -184,6 +187,7 @@ def build(
         total,
         table,
         codings,
+        {"weights": weights, "offset": offset, "contrasts": contrasts, "na_action": na_action},
         notices,
     )
 

@@ -25,8 +25,10 @@ class NewData:
         The fit's named side.
     data : pandas, polars or pyarrow table, or dict of columns
         New rows; the response is not needed.
-    factors : tuple of FactorTerms
-        Grouping factors that will be asked for.
+    coded : tuple of FactorTerms
+        Grouping factors whose levels will be asked for.
+    effects : tuple of FactorTerms
+        Those whose random-effects columns will be asked for.
 
     Raises
     ------
@@ -34,10 +36,12 @@ class NewData:
         When a column is absent, of another kind than in the fit, has missing values or unknown levels.
     """
 
-    def __init__(self, frame: Frame, data: Any, factors: tuple[FactorTerms, ...]):
+    def __init__(
+        self, frame: Frame, data: Any, coded: tuple[FactorTerms, ...], effects: tuple[FactorTerms, ...]
+    ):
         self._frame = frame
-        groups = dict.fromkeys(name for f in factors for name in f.grouping.columns)
-        needed = _variables(frame, factors)
+        groups = dict.fromkeys(name for f in coded for name in f.grouping.columns)
+        needed = _variables(frame, effects)
         table = tables.read_columns(data, dict.fromkeys([*needed, *groups]), "model")
         tables.check_finite(table)
         for name in dict.fromkeys([*needed, *groups]):

@@ -253,7 +253,7 @@ def _expand(bar: Bar, text: str) -> Iterator[RandomEffectsTerm]:
     groups = grouping_factors(bar.group, text)
     for part in parts:
         for group in groups:
-            written = f"({_written(part)} | {':'.join(map(quote, group))})"
+            written = f"({write_effects(part)} | {':'.join(map(quote, group))})"
             source = f"zerocorr{written}" if covariance == "diag" else written
             yield RandomEffectsTerm(part, group, covariance, source)
 
@@ -263,8 +263,8 @@ def _simple(terms: list[Term]) -> SimpleFormula:
     return cast(SimpleFormula, SimpleFormula(cast(Any, terms)))
 
 
-def _written(effects: SimpleFormula) -> str:
-    """Return the left side of a bar as short as it can be written."""
+def write_effects(effects: SimpleFormula) -> str:
+    """Return effects as short as they can be written, an intercept understood: "x + f", "0 + x", "1"."""
     names = [":".join(_factor_text(f) for f in term.factors) for term in effects if term != "1"]
     if len(names) == len(effects):
         return " + ".join(["0", *names])

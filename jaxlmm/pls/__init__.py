@@ -11,7 +11,7 @@ from jaxlmm.pls.criterion import (
     reduce,
     split_theta,
 )
-from jaxlmm.pls.crossprod import CrossProducts
+from jaxlmm.pls.crossprod import CrossProducts, Pairs
 from jaxlmm.pls.estimates import conditional_modes, conditional_variances, expanded, trim
 from jaxlmm.pls.plan import Plan, choose, same_partition
 from jaxlmm.pls.protocol import Reduced
@@ -22,6 +22,7 @@ __all__ = [
     "Coordinates",
     "CrossProducts",
     "Gram",
+    "Pairs",
     "Plan",
     "Profile",
     "Reduced",

@@ -109,7 +109,7 @@ def choose(gram: Gram, terms: tuple[tuple[Structure, ...], ...], kind: str = "au
     if kind == "grouped" and natural == "grouped":
         unique = grouped.sharing_pays(gram)
         blocks = grouped.unique_blocks(gram)[0].size if unique else levels[0]
-        shared = f", of which {blocks} differ" if unique else ""
+        shared = f", {blocks} distinct" if unique else ""
         note = f"grouped: {levels[0]} independent {columns[0]}x{columns[0]} blocks{shared}"
         return Plan(kind, terms, (0,), 1, unique=unique, note=note)
     if kind == "nested" and not tail:

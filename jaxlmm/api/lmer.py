@@ -1,0 +1,92 @@
+"""`lmer`: fit a linear mixed model from a formula and a table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from jaxlmm.design import build
+from jaxlmm.fit import Control
+from jaxlmm.formula import parse_formula
+from jaxlmm.inference import check_ddf
+from jaxlmm.precision import double
+from jaxlmm.results import MixedModelResults
+from jaxlmm.results.fitting import fit_frame
+
+
+@double
+def lmer(
+    formula: str,
+    data: Any,
+    reml: bool = True,
+    weights: Any = None,
+    offset: Any = None,
+    contrasts: Mapping[str, Any] | None = None,
+    ddf: str = "normal",
+    na_action: str = "drop",
+    control: Control | None = None,
+    trusted: bool = False,
+) -> MixedModelResults:
+    """Fit a linear mixed-effects model by REML or maximum likelihood.
+
+    Parameters
+    ----------
+    formula : str
+        lme4's language: "Reaction ~ Days + (Days | Subject)".
+    data : pandas, polars or pyarrow table, or dict of columns
+        One row per observation.
+    reml : bool
+        REML (the default), or maximum likelihood.
+    weights : str or (n,) array, optional
+        Precision weights, as in lme4: the residual variance of a row is sigma**2 / weight. A column's name or values
+        aligned with the rows.
+    offset : str or (n,) array, optional
+        Known part of the mean; `offset(...)` in the formula does the same.
+    contrasts : mapping, optional
+        Coding of factors, {"cond": "contr.sum"}, in fixed and random parts alike. Codings: contr.treatment (default),
+        contr.sum, contr.sdif, contr.helmert, contr.poly, or a matrix with one row per level.
+    ddf : {"normal", "residual"}
+        Reference distribution of t statistics; every method that needs one obeys it unless told otherwise.
+    na_action : {"drop", "raise"}
+        Leave rows with missing values out, counted in the result, or refuse them.
+    control : Control, optional
+        Plan and iteration limit.
+    trusted : bool
+        Whether the formula may call functions outside the allowlist. A formula from others is text: leave it False.
+
+    Returns
+    -------
+    MixedModelResults
+
+    Raises
+    ------
+    FormulaError, DataError, DesignError
+        When the formula or the data cannot be used; the message says what was found, where, and what to write.
+
+    Notes
+    -----
+    The profiled criterion is that of Bates, Mächler, Bolker & Walker (2015), J. Stat. Softw. 67(1), minimized by
+    trust-region Newton steps with exact derivatives; no bounds, no convergence warnings that are not true.
+
+    Examples
+    --------
+    >>> import jaxlmm
+    >>> sleepstudy = jaxlmm.load_dataset("sleepstudy")
+    >>> fit = jaxlmm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy)
+    >>> round(fit.objective, 4)
+    1743.6283
+    """
+    begin = time.perf_counter()
+    check_ddf(ddf)
+    frame = build(
+        parse_formula(formula, trusted=trusted),
+        data,
+        weights=weights,
+        offset=offset,
+        contrasts=contrasts,
+        na_action=na_action,
+    )
+    control = control or Control()
+    fitted = fit_frame(frame, bool(reml), control, ddf, time.perf_counter() - begin)
+    return MixedModelResults(fitted, control, data)

@@ -1,0 +1,116 @@
+"""broom.mixed's three tables: tidy (one row per term), glance (one row per model), augment (one row per row)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from jaxlmm.errors import DataError
+from jaxlmm.inference import degrees_of_freedom, p_values, wald_interval
+from jaxlmm.report.components import ranef_long, terms
+from jaxlmm.report.record import Fitted
+from jaxlmm.report.rows import fitted_values, response
+
+COLUMNS = ["effect", "group", "term", "estimate", "std_error", "statistic", "df", "p_value", "conf_low", "conf_high"]
+
+
+def coefficients(fitted: Fitted, ddf: str, level: float = 0.95) -> pd.DataFrame:
+    """Fixed-effects table by coefficient: estimate, std_error, statistic, df, p_value, conf_low, conf_high."""
+    error = fitted.standard_errors()
+    df = degrees_of_freedom(ddf, fitted.n_obs, error.size)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        statistic = fitted.fit.beta / error
+    low, high = wald_interval(fitted.fit.beta, error, df, level)
+    return pd.DataFrame(
+        {
+            "estimate": fitted.fit.beta,
+            "std_error": error,
+            "statistic": statistic,
+            "df": df,
+            "p_value": p_values(statistic, df),
+            "conf_low": low,
+            "conf_high": high,
+        },
+        index=fitted.coefficients,
+    )
+
+
+def tidy(fitted: Fitted, effects: str, ddf: str, level: float, variances) -> pd.DataFrame:
+    """One row per term with broom.mixed's columns; `variances` is called for "ran_vals" only."""
+    makers = {
+        "fixed": lambda: _fixed(fitted, ddf, level),
+        "ran_pars": lambda: _parameters(fitted),
+        "ran_vals": lambda: _modes(fitted, level, variances()),
+    }
+    if effects == "all":
+        return pd.concat([_filled(make()) for make in (makers["fixed"], makers["ran_pars"])], ignore_index=True)
+    if effects not in makers:
+        raise DataError(f"effects={effects!r} is not known; write 'fixed', 'ran_pars', 'ran_vals' or 'all'")
+    return makers[effects]()
+
+
+def glance(fitted: Fitted) -> pd.DataFrame:
+    """One row about the whole model: nobs, sigma, log_lik, aic, bic, objective, df_residual."""
+    log_likelihood, k = fitted.log_likelihood(), fitted.n_parameters
+    return pd.DataFrame(
+        {
+            "nobs": [fitted.n_obs],
+            "sigma": [fitted.fit.sigma],
+            "log_lik": [log_likelihood],
+            "aic": [-2.0 * log_likelihood + 2.0 * k],
+            "bic": [-2.0 * log_likelihood + np.log(fitted.n_obs) * k],
+            "objective": [fitted.fit.objective],
+            "df_residual": [fitted.n_obs - k],
+            "reml": [fitted.fit.reml],
+        }
+    )
+
+
+def augment(fitted: Fitted) -> pd.DataFrame:
+    """The columns of the model with fitted values and residuals beside them."""
+    value, fixed = fitted_values(fitted), fitted_values(fitted, random=False)
+    y = response(fitted)
+    table = fitted.frame.table.copy(deep=False)
+    if fitted.frame.response not in table:
+        table.insert(0, fitted.frame.response, y)
+    return table.assign(fitted=value, resid=y - value, fixed=fixed)
+
+
+def _fixed(fitted: Fitted, ddf: str, level: float) -> pd.DataFrame:
+    table = coefficients(fitted, ddf, level).rename_axis("term").reset_index()
+    return table.assign(effect="fixed", group=None)[COLUMNS]
+
+
+def _parameters(fitted: Fitted) -> pd.DataFrame:
+    """Standard deviations and correlations, named as broom.mixed does: sd__(term), cor__(a).(b)."""
+    sigma, rows = fitted.fit.sigma, []
+    for term in terms(fitted):
+        covariance = sigma**2 * term.lambda_ @ term.lambda_.T
+        sd = np.sqrt(np.diagonal(covariance))
+        for i, name in enumerate(term.names):
+            rows.append((term.group, f"sd__{name}", sd[i]))
+            if term.structure.name == "diag":
+                continue
+            for j in range(i + 1, len(term.names)):
+                scale = sd[i] * sd[j]
+                value = covariance[j, i] / scale if scale > 0 else np.nan
+                rows.append((term.group, f"cor__{name}.{term.names[j]}", value))
+    rows.append(("Residual", "sd__Observation", sigma))
+    table = pd.DataFrame(rows, columns=["group", "term", "estimate"])
+    return table.assign(effect="ran_pars").reindex(columns=COLUMNS)
+
+
+def _modes(fitted: Fitted, level: float, variances) -> pd.DataFrame:
+    table = ranef_long(fitted, None, variances)
+    low, high = wald_interval(
+        table["estimate"].to_numpy(), table["std_error"].to_numpy(), np.full(len(table), np.inf), level
+    )
+    return table.rename(columns={"effect": "term"}).assign(effect="ran_vals", conf_low=low, conf_high=high)[
+        ["effect", "group", "level", "term", "estimate", "std_error", "conf_low", "conf_high"]
+    ]
+
+
+def _filled(table: pd.DataFrame) -> pd.DataFrame:
+    """Numbers as floats, so that an all-missing column concatenates without a change of type."""
+    numbers = COLUMNS[3:]
+    return table.astype({name: float for name in numbers})

@@ -1,0 +1,213 @@
+"""The named side of a saved fit as JSON: formula, categories, and the state of its transforms."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from formulaic.formula import SimpleFormula
+from formulaic.model_spec import ModelSpec
+from formulaic.parser.types import Factor
+
+from jaxlmm.covariance import STRUCTURES
+from jaxlmm.design import Design, FactorTerms, Frame, RandomEffects, TermColumns
+from jaxlmm.design.contrasts import Codings
+from jaxlmm.design.levels import Grouping
+from jaxlmm.design.matrices import Matrix
+from jaxlmm.design.table import Rows
+from jaxlmm.errors import SavedModelError
+from jaxlmm.formula import TRANSFORMS, RandomEffectsTerm, parse_effects, parse_formula, write_effects
+
+
+def frame_to_json(frame: Frame, arrays: dict[str, np.ndarray], rows: bool) -> dict[str, Any]:
+    """Describe a frame; arrays of levels, and rows when asked for, are added to `arrays`."""
+    for t, factor in enumerate(frame.factors):
+        arrays[f"keys{t}"] = factor.grouping.keys
+    if rows:
+        design = frame.design
+        arrays |= {"x": design.x, "y": design.y}
+        if design.weights is not None:
+            arrays["weights"] = design.weights
+        if frame.offset is not None:
+            arrays["offset"] = frame.offset
+        for t, block in enumerate(design.random):
+            arrays |= {f"codes{t}": block.codes, f"z{t}": block.z}
+    contrasts = frame.arguments["contrasts"] or {}
+    return {
+        "formula": frame.formula.source,
+        "trusted": frame.formula.trusted,
+        "random": [[write_effects(t.effects), list(t.group), t.covariance, t.source] for t in frame.formula.random],
+        "contrasts": {k: v if isinstance(v, str) else np.asarray(v).tolist() for k, v in contrasts.items()},
+        "na_action": frame.arguments["na_action"],
+        "columns": {str(name): _column(frame.table[name]) for name in frame.table},
+        "fixed": _matrix(frame.fixed),
+        "factors": [
+            {
+                "name": factor.grouping.name,
+                "columns": list(factor.grouping.columns),
+                "parts": [_plain(levels.tolist()) for levels in factor.grouping.parts],
+                "levels": _plain(factor.grouping.levels.tolist()),
+                "terms": [
+                    [term.source, _matrix(term.matrix), term.structure.name, term.structure.size] for term in factor.terms
+                ],
+            }
+            for factor in frame.factors
+        ],
+        "term_order": [list(pair) for pair in frame.term_order],
+        "response": frame.response,
+        "has_rows": rows,
+        "n_data": int(frame.rows.used.size),
+        "n_used": int(frame.rows.used.sum()),
+        "missing": frame.rows.missing,
+        "offset_argument": frame.arguments["offset"] is not None,
+        "notices": list(frame.notices),
+    }
+
+
+def frame_from_json(saved: dict[str, Any], arrays: dict[str, np.ndarray]) -> Frame:
+    """The frame again; without rows its design has none."""
+    random = tuple(
+        RandomEffectsTerm(parse_effects(effects, trusted=saved["trusted"]), tuple(group), covariance, source)
+        for effects, group, covariance, source in saved["random"]
+    )
+    parsed = parse_formula(saved["formula"], trusted=saved["trusted"])
+    formula = replace(parsed, random=random)
+    table = pd.DataFrame({name: _one_value(column) for name, column in saved["columns"].items()})
+    codings = Codings(saved["contrasts"], table)
+    factors = []
+    for t, factor in enumerate(saved["factors"]):
+        grouping = Grouping(
+            factor["name"],
+            tuple(factor["columns"]),
+            tuple(pd.Index(part) for part in factor["parts"]),
+            arrays[f"keys{t}"],
+            pd.Index(factor["levels"], name=factor["name"]),
+        )
+        effects = [term.effects for term in random if term.group == grouping.columns]
+        terms = tuple(
+            TermColumns(source, _restored(matrix, effect, table, codings), STRUCTURES[name](size))
+            for (source, matrix, name, size), effect in zip(factor["terms"], effects, strict=True)
+        )
+        factors.append(FactorTerms(grouping, terms))
+    used = np.arange(saved["n_data"]) < saved["n_used"]
+    return Frame(
+        formula,
+        _design(saved, arrays, factors),
+        Rows(used, pd.RangeIndex(saved["n_used"]), saved["missing"]),
+        _restored(saved["fixed"], formula.fixed, table, codings),
+        tuple(factors),
+        tuple(map(tuple, saved["term_order"])),
+        saved["response"],
+        arrays.get("offset"),
+        table,
+        codings,
+        {
+            "weights": None,
+            "offset": "offset" if saved["offset_argument"] else None,
+            "contrasts": saved["contrasts"],
+            "na_action": saved["na_action"],
+        },
+        tuple(saved["notices"]),
+    )
+
+
+def _design(saved, arrays, factors) -> Design:
+    if not saved["has_rows"]:
+        none = np.zeros((0, len(saved["fixed"]["names"])))
+        blocks = tuple(
+            RandomEffects(
+                np.zeros(0, np.int32),
+                np.zeros((0, len(f.columns))),
+                f.grouping.n_levels,
+                tuple(term.structure for term in f.terms),
+            )
+            for f in factors
+        )
+        return Design(none, np.zeros(0), None, blocks)
+    blocks = tuple(
+        RandomEffects(arrays[f"codes{t}"], arrays[f"z{t}"], f.grouping.n_levels, tuple(term.structure for term in f.terms))
+        for t, f in enumerate(factors)
+    )
+    return Design(arrays["x"], arrays["y"], arrays.get("weights"), blocks)
+
+
+def _matrix(matrix: Matrix) -> dict[str, Any]:
+    """Names and encoder state of a model matrix."""
+    categories = {
+        expression: _plain(list(state["categories"]))
+        for expression, (_, state) in matrix.spec.encoder_state.items()
+        if "categories" in state
+    }
+    return {
+        "names": list(matrix.names),
+        "terms": [[name, columns.start, columns.stop] for name, columns in matrix.terms],
+        "transforms": _plain(dict(matrix.spec.transform_state)),
+        "categories": categories,
+    }
+
+
+def _restored(saved: dict[str, Any], effects: SimpleFormula, table: pd.DataFrame, codings: Codings) -> Matrix:
+    """A model matrix whose specification encodes new data as the saved one did."""
+    spec = ModelSpec(
+        formula=codings.write(effects),
+        output="numpy",
+        materializer="pandas",
+        na_action="ignore",  # type: ignore[arg-type]
+        transform_state=_unplain(saved["transforms"]),
+        encoder_state={
+            expression: (Factor.Kind.CATEGORICAL, {"categories": values})
+            for expression, values in saved["categories"].items()
+        },
+    )
+    fresh = spec.get_model_matrix(table, context={**TRANSFORMS, **codings.context})
+    names = tuple(codings.short(name) for name in fresh.model_spec.column_names)
+    if list(names) != saved["names"]:
+        raise SavedModelError(
+            f"the saved model has the columns {', '.join(saved['names'])}, but its formula now makes {', '.join(names)}; it "
+            "was probably saved with another version of formulaic"
+        )
+    terms = tuple((name, slice(a, b)) for name, a, b in saved["terms"])
+    return Matrix(np.zeros((0, len(names))), names, terms, fresh.model_spec)
+
+
+def _column(series: pd.Series) -> dict[str, Any]:
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        return {"categories": _plain(series.cat.categories.tolist()), "ordered": bool(series.cat.ordered)}
+    return {"mean": float(series.mean())}
+
+
+def _one_value(column: dict[str, Any]) -> pd.Series:
+    """One row with the right type: enough to build the structure of a model matrix."""
+    if "mean" in column:
+        return pd.Series([column["mean"]])
+    levels = column["categories"]
+    return pd.Series(pd.Categorical(levels[:1], categories=levels, ordered=column["ordered"]))
+
+
+def _plain(value: Any) -> Any:
+    """JSON's types only; dicts become lists of pairs, since their keys may be numbers."""
+    if isinstance(value, dict):
+        return {"pairs": [[_plain(k), _plain(v)] for k, v in value.items()]}
+    if isinstance(value, np.ndarray):
+        return {"array": value.tolist()}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise SavedModelError(f"a transform's state of type {type(value).__name__} cannot be saved; remove that transform")
+
+
+def _unplain(value: Any) -> Any:
+    if isinstance(value, dict):
+        if "array" in value:
+            return np.asarray(value["array"])
+        return {_key(k): _unplain(v) for k, v in value["pairs"]}
+    return [_unplain(v) for v in value] if isinstance(value, list) else value
+
+
+def _key(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,146 @@
+"""Fits in files: an npz archive of arrays with one JSON text among them. No pickle, no rows unless asked.
+
+What is kept is what answers questions later: estimates, cross-products (for variances and intervals), levels, and the
+state that encodes new data as the old was (knots, means, categories). The formula is parsed again when a file is
+read, through the same allowlist, so that a file cannot smuggle a program in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlmm import pls
+from jaxlmm.covariance import STRUCTURES
+from jaxlmm.errors import JaxlmmError, SavedModelError
+from jaxlmm.fit import Certificate, Control, Fit, Model
+from jaxlmm.pls import Coordinates, Gram, Response
+from jaxlmm.precision import double
+from jaxlmm.report import Fitted
+from jaxlmm.results.saved_frame import frame_from_json, frame_to_json
+
+FORMAT = "jaxlmm model"
+VERSION = 1
+
+
+def save(fitted: Fitted, control: Control, path: str | os.PathLike[str], rows: bool = False) -> None:
+    """Write a fit to `path`; with `rows`, the design's rows too, so that fitted values survive."""
+    fit, gram, coordinates = fitted.fit, fitted.model.gram, fitted.model.coordinates
+    arrays: dict[str, np.ndarray] = {
+        "theta": fit.theta,
+        "standard_theta": fit.standard_theta,
+        "beta": fit.beta,
+        "unscaled_vcov": fit.unscaled_vcov,
+        "kept": coordinates.kept,
+        "dropped": coordinates.dropped,
+        "ols": coordinates.beta,
+        "transform": coordinates.transform,
+    }
+    for t in range(len(gram.zz)):
+        arrays |= {f"lambda{t}": fit.lambdas[t], f"b{t}": fit.b[t], f"zz{t}": gram.zz[t], f"zx{t}": gram.zx[t]}
+        arrays |= {f"zy{t}": fitted.model.response.zy[t], f"map{t}": coordinates.factor_maps[t]}
+    for (s, t), pair in gram.pairs.items():
+        name = f"pair{s}_{t}"
+        arrays |= {f"{name}_first": pair.first, f"{name}_second": pair.second, f"{name}_block": pair.block}
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "frame": frame_to_json(fitted.frame, arrays, rows),
+        "ddf": fitted.ddf,
+        "timings": fitted.timings,
+        "objective": fit.objective,
+        "reml": fit.reml,
+        "sigma": fit.sigma,
+        "pwrss": fit.pwrss,
+        "certificate": vars(fit.certificate),
+        "plan": fitted.model.plan.kind,
+        "control": {"plan": control.plan, "max_iterations": control.max_iterations},
+        "terms": [[(term.name, term.size) for term in terms] for terms in coordinates.terms],
+        "coordinates": {
+            name: getattr(coordinates, name)
+            for name in ("log_det", "scale", "weight_scale", "n_obs", "sum_log_weights")
+        },
+        "xx": gram.xx,
+        "yy": fitted.model.response.yy,
+    }
+    with open(path, "wb") as file:
+        np.savez_compressed(file, header=np.frombuffer(json.dumps(header).encode(), dtype=np.uint8), **arrays)
+
+
+@double
+def read(path: str | os.PathLike[str]) -> tuple[Fitted, Control]:
+    """Read what `save` wrote.
+
+    Raises
+    ------
+    SavedModelError
+        When the file is absent, damaged, or not a model that this version can read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        header = json.loads(arrays["header"].tobytes())
+    except FileNotFoundError:
+        raise SavedModelError(f"there is no file {os.fspath(path)!r}") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as problem:
+        raise SavedModelError(f"{os.fspath(path)!r} is not a model that jaxlmm saved: {problem}") from None
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise SavedModelError(f"{os.fspath(path)!r} is not a model that jaxlmm saved")
+    if header.get("version") != VERSION:
+        raise SavedModelError(
+            f"{os.fspath(path)!r} was written in version {header.get('version')} of the format; this jaxlmm reads {VERSION}"
+        )
+    try:
+        return _fitted(header, arrays), Control(**header["control"])
+    except (KeyError, IndexError, TypeError) as problem:
+        raise SavedModelError(f"{os.fspath(path)!r} is damaged: {type(problem).__name__} {problem}") from problem
+    except JaxlmmError as problem:
+        raise SavedModelError(f"{os.fspath(path)!r} holds a formula that cannot be used: {problem}") from problem
+
+
+def _fitted(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Fitted:
+    terms = tuple(tuple(STRUCTURES[name](size) for name, size in factor) for factor in header["terms"])
+    count = range(len(terms))
+    pairs = {
+        (s, t): pls.Pairs(*(arrays[f"pair{s}_{t}_{part}"] for part in ("first", "second", "block")))
+        for s in count
+        for t in count
+        if s < t
+    }
+    gram = Gram(tuple(arrays[f"zz{t}"] for t in count), tuple(arrays[f"zx{t}"] for t in count), pairs, header["xx"])
+    response = Response(tuple(arrays[f"zy{t}"] for t in count), header["yy"])
+    coordinates = Coordinates(
+        kept=arrays["kept"],
+        dropped=arrays["dropped"],
+        beta=arrays["ols"],
+        transform=arrays["transform"],
+        factor_maps=tuple(arrays[f"map{t}"] for t in count),
+        terms=terms,
+        **header["coordinates"],
+    )
+    plan = pls.choose(gram, terms, header["plan"])
+    reduced = jax.tree.map(jnp.asarray, pls.reduce(plan, gram, response, coordinates))
+    certificate = dict(header["certificate"])
+    for name in ("singular", "flat"):
+        certificate[name] = tuple(map(tuple, certificate[name]))
+    fit = Fit(
+        theta=arrays["theta"],
+        standard_theta=arrays["standard_theta"],
+        lambdas=tuple(arrays[f"lambda{t}"] for t in count),
+        objective=header["objective"],
+        reml=header["reml"],
+        sigma=header["sigma"],
+        beta=arrays["beta"],
+        unscaled_vcov=arrays["unscaled_vcov"],
+        b=tuple(arrays[f"b{t}"] for t in count),
+        pwrss=header["pwrss"],
+        certificate=Certificate(**certificate),
+    )
+    frame = frame_from_json(header["frame"], arrays)
+    return Fitted(frame, Model(gram, response, coordinates, plan, reduced), fit, header["ddf"], header["timings"])

@@ -32,9 +32,9 @@ def profile(plan, reduced, lambdas, reml):
 
 
 @partial(jax.jit, static_argnums=0)
-def estimates(plan, reduced, theta, reml):
-    """The criterion's parts and the conditional modes at θ."""
-    return pls.profile(plan, reduced, pls.lambdas(plan, theta), reml), pls.conditional_modes(plan, reduced, theta)
+def conditional_modes(plan, reduced, theta):
+    """b̂ at θ."""
+    return pls.conditional_modes(plan, reduced, theta)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -96,7 +96,7 @@ def _run(model: Model, state: optimize.State, reml: float, max_iterations: int) 
     plan, reduced = model.plan, model.reduced
     exact = plan.n_theta <= EXACT_HESSIANS
     while int(state.status) == optimize.RUNNING and int(state.iteration) < max_iterations:
-        proposal = programs.propose(state)
+        proposal = programs.propose(state, pls.natural_scale(plan, state.theta))
         if exact:
             evaluation = programs.derivatives(plan, reduced, proposal.theta, reml)
             state = programs.accept(state, proposal, evaluation)
@@ -117,7 +117,7 @@ def _verify(model: Model, state: optimize.State, reml: float) -> optimize.State:
         radius=jnp.maximum(state.radius, 0.1),
         status=jnp.asarray(optimize.RUNNING),
     )
-    proposal = programs.propose(checked)
+    proposal = programs.propose(checked, pls.natural_scale(model.plan, checked.theta))
     done = bool(proposal.newton) and float(proposal.predicted) <= optimize.TOLERANCE * 10
     status = optimize.CONVERGED if done else optimize.RUNNING
     return replace(checked, predicted=proposal.predicted, status=jnp.asarray(status))
@@ -126,8 +126,9 @@ def _verify(model: Model, state: optimize.State, reml: float) -> optimize.State:
 def evaluate(model: Model, standard_theta: np.ndarray, reml: bool, certificate: Certificate) -> Fit:
     """Estimates at given parameters, back in the user's units."""
     plan, coordinates = model.plan, model.coordinates
-    expanded, reduced = expanded_reduction(model)
-    profile, modes = programs.estimates(expanded, reduced, jnp.asarray(standard_theta), float(reml))
+    theta = jnp.asarray(standard_theta)
+    profile = programs.profile(plan, model.reduced, pls.lambdas(plan, theta), float(reml))
+    modes = programs.conditional_modes(*expanded_reduction(model), theta)
     p, root = coordinates.n_fixed, np.sqrt(coordinates.weight_scale)
     pwrss = float(profile.pwrss)
     sigma = coordinates.scale * root * np.sqrt(pwrss / (coordinates.n_obs - (p if reml else 0)))

@@ -3,6 +3,8 @@
 The caller holds the double-precision scope. Called by `inference` and `results`.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -36,7 +38,7 @@ def conditional_variances(model: Model, fit: Fit) -> tuple[np.ndarray, ...]:
 
 
 def prediction_variances(
-    model: Model, fit: Fit, x: np.ndarray, z: list[np.ndarray | None], codes: list[np.ndarray | None]
+    model: Model, fit: Fit, x: np.ndarray, z: Sequence[np.ndarray | None], codes: Sequence[np.ndarray | None]
 ) -> np.ndarray:
     """Variance (r,) of x'(β̂ - β) + Σ z_t'(b̂_t - b_t) for rows of columns.
 
@@ -75,5 +77,5 @@ def _vector(model, plan, reduced, z, codes, row):
         if z[t] is not None and codes[t] is not None and codes[t][row] >= 0:
             vector[:, codes[t][row]] = z[t][row] @ model.coordinates.factor_maps[t]
         zy.append(vector)
-    return plan.module.compress_response(plan, reduced.layout, model.gram, pls.Response(tuple(zy), 0.0))
+    return plan.module.compress_response(plan, reduced.layout, model.gram, pls.Response(tuple(zy), 0.0, None))
 

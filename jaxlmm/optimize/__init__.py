@@ -1,5 +1,6 @@
 """Minimizing a smooth function of a few dozen parameters, one lane or many."""
 
+from jaxlmm.optimize.eigen import eigh
 from jaxlmm.optimize.trust import (
     CONVERGED,
     RUNNING,
@@ -25,6 +26,7 @@ __all__ = [
     "Proposal",
     "State",
     "accept",
+    "eigh",
     "initial",
     "propose",
     "symmetric_rank_one",

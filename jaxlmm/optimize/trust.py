@@ -16,7 +16,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxlmm.linalg import eigh
+from jaxlmm.optimize.eigen import eigh
 from jaxlmm.pytrees import pytree
 
 RUNNING, CONVERGED, STALLED = 0, 1, 2
@@ -43,7 +43,9 @@ class Proposal(NamedTuple):
     theta : (n,) array
         Where to evaluate the objective.
     step : (n,) array
-        The way there.
+        The way there, in units of `scale`.
+    scale : (n,) array
+        Natural size of a change of each parameter.
     predicted : () array
         Decrease that the model predicts.
     newton : () bool array
@@ -52,6 +54,7 @@ class Proposal(NamedTuple):
 
     theta: jax.Array
     step: jax.Array
+    scale: jax.Array
     predicted: jax.Array
     newton: jax.Array
 
@@ -99,10 +102,17 @@ def initial(theta: jax.Array, evaluation: Evaluation, radius: float = 1.0) -> St
     )
 
 
-def propose(state: State) -> Proposal:
-    """The step that minimizes the quadratic model within the trust region."""
-    step, predicted, newton = _model_step(state.gradient, state.hessian, state.radius)
-    return Proposal(state.theta + step, step, predicted, newton)
+def propose(state: State, scale: jax.Array) -> Proposal:
+    """The step that minimizes the quadratic model within the trust region.
+
+    Parameters
+    ----------
+    scale : (n,) array
+        Natural size of a change of each parameter; the region is a ball in units of it.
+    """
+    gradient, hessian = state.gradient * scale, state.hessian * scale[:, None] * scale
+    step, predicted, newton = _model_step(gradient, hessian, state.radius)
+    return Proposal(state.theta + scale * step, step, scale, predicted, newton)
 
 
 def accept(state: State, proposal: Proposal, evaluation: Evaluation) -> State:
@@ -121,7 +131,7 @@ def accept(state: State, proposal: Proposal, evaluation: Evaluation) -> State:
         jnp.where((ratio > 0.75) & (length > 0.9 * state.radius), 2.5 * state.radius, state.radius),
     )
     converged = proposal.newton & (predicted <= jnp.maximum(TOLERANCE, noise))
-    stalled = ~taken & (radius < 1e-9 * (1.0 + jnp.linalg.norm(state.theta)))
+    stalled = ~taken & (radius < 1e-9)
     status = jnp.where(converged, CONVERGED, jnp.where(stalled, STALLED, RUNNING))
     moved = State(
         jnp.where(taken, proposal.theta, state.theta),
@@ -139,7 +149,7 @@ def accept(state: State, proposal: Proposal, evaluation: Evaluation) -> State:
 
 def symmetric_rank_one(state: State, proposal: Proposal, value: jax.Array, gradient: jax.Array) -> jax.Array:
     """Hessian of the next model from two gradients (SR1; Nocedal & Wright 2006, §6.2), for costly Hessians."""
-    step = proposal.step
+    step = proposal.step * proposal.scale
     misfit = gradient - state.gradient - state.hessian @ step
     curvature = misfit @ step
     usable = jnp.abs(curvature) > 1e-8 * jnp.linalg.norm(misfit) * jnp.linalg.norm(step)

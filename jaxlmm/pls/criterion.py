@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlmm.covariance import Structure, lambda_, n_theta
+from jaxlmm.covariance import Structure, lambda_, n_theta, positions
 from jaxlmm.linalg import inverse_factor
 from jaxlmm.pls.plan import Plan
 from jaxlmm.pls.protocol import Reduced
@@ -65,6 +65,20 @@ def split_theta(terms: tuple[tuple[Structure, ...], ...], theta):
 def lambdas(plan: Plan, theta: jax.Array) -> tuple[jax.Array, ...]:
     """Λ of each grouping factor, in the design's order."""
     return tuple(lambda_(terms, part) for terms, part in zip(plan.terms, split_theta(plan.terms, theta), strict=True))
+
+
+def natural_scale(plan: Plan, theta: jax.Array) -> jax.Array:
+    """Size (n_theta,) of a natural change of each parameter: that of its row of Λ, at least one.
+
+    A row of Λ is the effect that one column has on the response; where it is a thousand times the residual's standard
+    deviation, a change by one is nothing.
+    """
+    pieces = []
+    for terms, part in zip(plan.terms, split_theta(plan.terms, theta), strict=True):
+        rows, _ = positions(terms)
+        largest = jax.ops.segment_max(jnp.abs(part), rows, num_segments=int(rows.max()) + 1)
+        pieces.append(jnp.maximum(largest, 1.0)[rows])
+    return jnp.concatenate(pieces)
 
 
 def profile(plan: Plan, reduced: Reduced, relative_factors, reml) -> Profile:

@@ -22,6 +22,9 @@ from jaxlmm.design import Design, RandomEffects
 QR_ROWS = 65536
 """Rows per panel of the tall-skinny QR: large enough for BLAS, small enough for the cache."""
 
+SINGULAR_PIVOT = 1e-12
+"""A pivot of a level's Z_gᵀWZ_g below this fraction of its diagonal is the rounding error of a zero."""
+
 SHIFT_BITS = 4
 """Shifts are multiples of the column's spread (as a power of two) divided by 2**SHIFT_BITS."""
 
@@ -134,6 +137,8 @@ class CrossProducts:
         FᵀWF, F = [1 X y].
     triangle : (m, m) array
         R with RᵀR = FᵀWF, from a QR factorization of √W F.
+    within : (m, m) array or None
+        FᵀWF after every level's Z_g has been projected out of its rows; only of designs with one grouping factor.
     frame : Frame
         Of the m columns of F.
     n_obs : int
@@ -146,6 +151,7 @@ class CrossProducts:
     pairs: dict[tuple[int, int], Pairs]
     ff: np.ndarray
     triangle: np.ndarray
+    within: np.ndarray | None
     frame: Frame
     n_obs: int
     sum_log_weights: float
@@ -175,6 +181,7 @@ class CrossProducts:
             pairs,
             wf.T @ f,
             _triangle(f if weights is None else f * np.sqrt(weights)[:, None]),
+            _within(stored[0], factors[0], f, weights) if len(factors) == 1 else None,
             frame,
             design.n_obs,
             0.0 if weights is None else float(np.log(weights).sum()),
@@ -193,6 +200,7 @@ class CrossProducts:
             pairs,
             self.ff + other.ff,
             _triangle(np.vstack([self.triangle, other.triangle])),
+            _merged_within(self, other),
             self.frame,
             self.n_obs + other.n_obs,
             self.sum_log_weights + other.sum_log_weights,
@@ -221,6 +229,7 @@ class CrossProducts:
             pairs=pairs,
             ff=change.T @ self.ff @ change,
             triangle=self.triangle @ change,
+            within=None if self.within is None else change.T @ self.within @ change,
             frame=frame,
         )
 
@@ -259,12 +268,77 @@ def _pair_sums(first: RandomEffects, wz_first, second: RandomEffects, z_second) 
     return Pairs(distinct // second.n_levels, distinct % second.n_levels, block)
 
 
+def lower_blocks(zz: np.ndarray, zf: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Factor L (k, k, levels) of each level's Z_gᵀWZ_g = LLᵀ, and L⁻¹Z_gᵀWF (k, m, levels).
+
+    With Z_g = Q Lᵀ the second is QᵀF, the part of F that lies in the space of the level's random effects. A level with
+    fewer rows than columns has a singular block; its missing directions get zero rows and columns.
+    """
+    rest, right = zz.copy(), zf.copy()
+    lower = np.zeros_like(rest)
+    for j in range(rest.shape[0]):
+        pivot = rest[j, j].copy()
+        present = pivot > SINGULAR_PIVOT * zz[j, j]
+        inverse = np.where(present, 1.0, 0.0) / np.sqrt(np.where(present, pivot, 1.0))
+        lower[j:, j] = rest[j:, j] * inverse
+        right[j] *= inverse
+        for i in range(j + 1, rest.shape[0]):
+            rest[i, j + 1 :] -= lower[i, j] * lower[j + 1 :, j]
+            right[i] -= lower[i, j] * right[j]
+    return lower, right
+
+
+def _within(stored, factor: FactorSums, f: np.ndarray, weights) -> np.ndarray:
+    """Cross-products of F less its projection on each level's Z_g, from the rows, where nothing cancels."""
+    block, z, _ = stored
+    lower, right = lower_blocks(factor.zz, factor.zf)
+    coefficients = _back_substitute(lower, right)
+    rest = f.copy()
+    for i in range(z.shape[1]):
+        rest -= z[:, i, None] * coefficients[i].T[block.codes]
+    return rest.T @ (rest if weights is None else rest * weights[:, None])
+
+
+def _back_substitute(lower: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Solve Lᵀ x = b for each level; zero where a pivot is zero."""
+    x = right.copy()
+    for j in reversed(range(lower.shape[0])):
+        pivot = lower[j, j]
+        x[j] *= np.where(pivot > 0, 1.0, 0.0) / np.where(pivot > 0, pivot, 1.0)
+        for i in range(j):
+            x[i] -= lower[j, i] * x[j]
+    return x
+
+
+def _merged_within(a: CrossProducts, b: CrossProducts) -> np.ndarray | None:
+    """Within-level cross-products of two chunks: their own, and what differs between a level's two parts."""
+    if a.within is None or b.within is None:
+        return None
+    rows, right = [], []
+    for part in (a.factors[0], b.factors[0]):
+        lower, projected = lower_blocks(part.zz, part.zf)
+        rows.append(lower.transpose(2, 1, 0))
+        right.append(projected.transpose(2, 0, 1))
+    z, f = np.concatenate(rows, axis=1), np.concatenate(right, axis=1)
+    for j in range(z.shape[2]):
+        column = z[:, :, j].copy()
+        for i in range(j):
+            column -= np.einsum("lr,lr->l", z[:, :, i], column)[:, None] * z[:, :, i]
+        norm, full = np.linalg.norm(column, axis=1), np.linalg.norm(z[:, :, j], axis=1)
+        present = norm > np.sqrt(SINGULAR_PIVOT) * full
+        z[:, :, j] = np.where(present[:, None], column / np.where(present, norm, 1.0)[:, None], 0.0)
+        f = f - z[:, :, j, None] * np.einsum("lr,lrm->lm", z[:, :, j], f)[:, None, :]
+    return a.within + b.within + np.einsum("lrm,lrn->mn", f, f)
+
+
 def _merge_pairs(a: Pairs, b: Pairs) -> Pairs:
     first, second = np.concatenate([a.first, b.first]), np.concatenate([a.second, b.second])
     width = second.max() + 1
     distinct, where = np.unique(first * width + second, return_inverse=True)
-    block = np.zeros((*a.block.shape[:2], distinct.size))
-    np.add.at(block, (slice(None), slice(None), where), np.concatenate([a.block, b.block], axis=2))
+    both = np.concatenate([a.block, b.block], axis=2)
+    block = np.empty((*a.block.shape[:2], distinct.size))
+    for i, j in np.ndindex(block.shape[:2]):
+        block[i, j] = _sum_by(where, both[i, j], distinct.size)
     return Pairs(distinct // width, distinct % width, block)
 
 
@@ -277,7 +351,8 @@ def _triangle(f: np.ndarray) -> np.ndarray:
     m = f.shape[1]
     triangle = np.zeros((0, m))
     for begin in range(0, f.shape[0], QR_ROWS):
-        triangle = np.linalg.qr(np.vstack([triangle, f[begin : begin + QR_ROWS]]), mode="r")
+        panel = np.vstack([triangle, f[begin : begin + QR_ROWS]])
+        triangle = np.asarray(np.linalg.qr(panel, mode="r"))
     padded = np.zeros((m, m))
     padded[: triangle.shape[0]] = triangle
     return padded

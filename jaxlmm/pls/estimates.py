@@ -9,7 +9,7 @@ and the inverse of ΛᵀZᵀWZΛ + I, wherever ZᵀWZ has entries, is the deriva
     Λ_t [(ΛᵀZᵀWZΛ + I)⁻¹]_gg Λ_tᵀ = ∂ log|L|² / ∂(Z_gᵀWZ_g).
 
 So no plan needs a backward substitution or a selected inversion of its own; reverse mode is one. Called by
-`fit`, on a plan whose levels are not merged into classes.
+`fit`, on the plan that `expanded` gives: one whose reduced form holds the cross-products themselves.
 """
 
 from dataclasses import replace
@@ -22,8 +22,8 @@ from jaxlmm.pls.plan import Plan
 
 
 def expanded(plan: Plan) -> Plan:
-    """The same plan with every level on its own."""
-    return replace(plan, unique=False)
+    """A plan that keeps every level on its own: for one factor, a chain of length one."""
+    return replace(plan, kind="nested", unique=False) if plan.kind == "grouped" else plan
 
 
 def conditional_modes(plan: Plan, reduced: Reduced, theta: jax.Array) -> list[jax.Array]:

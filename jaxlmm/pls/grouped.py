@@ -1,10 +1,15 @@
 """One grouping factor: the random effects of a level are independent of those of all others.
 
-With M_g = Z_gᵀWZ_g and N_g = Z_gᵀW[X y] of level g,
+With Z_g = Q_g L_gᵀ (so that Z_gᵀWZ_g = L_gL_gᵀ) and N_g = Q_gᵀ[X y] for level g, what is left of [X y] when the random
+effects are integrated out is a sum of positive parts,
 
-    A_g = ΛᵀM_gΛ + I = L_gL_gᵀ,    H_g = L_g⁻¹Λᵀ,    Schur complement: [X y]ᵀW[X y] - Σ_g N_gᵀH_gᵀH_gN_g.
+    T_g = I + L_gᵀΛΛᵀL_g,    log|L|² = Σ_g log|T_g|,    [X y]ᵀV⁻¹[X y] = within + Σ_g N_gᵀT_g⁻¹N_g,
 
-*Unique blocks*: levels with the same M_g share H_g, so only Σ_g N_g ⊗ N_g is needed of each class, summed
+where `within` are the cross-products after the projection of each level's Z_g (Lindstrom & Bates 1988, J. Am. Stat.
+Assoc. 83(404), do the same with an orthogonal decomposition per level). Nothing is subtracted, so that groups whose
+variance exceeds the residual's a billionfold lose no digits.
+
+*Unique blocks*: levels with the same Z_gᵀWZ_g share T_g, so only Σ_g N_g ⊗ N_g is needed of each class, summed
 once. It is taken when that is smaller than the levels themselves.
 """
 
@@ -15,26 +20,27 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlmm.linalg import inverse_factor, logdet, matmul, transpose
-from jaxlmm.pls.bucket import bucket, fixed_diagonal, pad_columns, pad_last
+from jaxlmm.pls.bucket import bucket, pad_columns, pad_last
+from jaxlmm.pls.crossprod import lower_blocks
 from jaxlmm.pls.protocol import Factor
 from jaxlmm.pls.standard import Gram, Response
 
 
 class Levels(NamedTuple):
-    """Reduced gram without sharing: zz (k, k, L), zx (k, p, L), xx (p,), count (L,) levels each stands for."""
+    """Reduced gram without sharing: lower (k, k, L), nx (k, p, L), within (p, p), count (L,)."""
 
-    zz: Any
-    zx: Any
-    xx: Any
+    lower: Any
+    nx: Any
+    within: Any
     count: Any
 
 
 class Classes(NamedTuple):
-    """Reduced gram by unique block: zz (k, k, U), outer products xx_outer (k, k, p, p, U), xx (p,), count (U,)."""
+    """Reduced gram by unique block: lower (k, k, U), outer products nn (k, k, p, p, U), within (p, p), count (U,)."""
 
-    zz: Any
-    xx_outer: Any
-    xx: Any
+    lower: Any
+    nn: Any
+    within: Any
     count: Any
 
 
@@ -54,58 +60,59 @@ def sharing_pays(gram: Gram) -> bool:
 
 
 def compress(plan, gram: Gram):
-    """Pad the levels, or sum them into classes."""
-    k, p, levels = gram.zx[0].shape
-    width, xx = bucket(p), fixed_diagonal(gram.xx, p)
+    """Project X on each level's Z_g, and pad the levels or sum them into classes."""
+    p = gram.zx[0].shape[1]
+    lower, nx = lower_blocks(gram.zz[0], pad_columns(gram.zx[0], bucket(p)))
+    within = np.eye(bucket(p))
+    within[:p, :p] = gram.within
     if not plan.unique:
-        size = bucket(levels)
-        zx = pad_last(pad_columns(gram.zx[0], width), size)
-        return Levels(pad_last(gram.zz[0], size), zx, xx, np.ones(size)), None
+        size = bucket(lower.shape[2])
+        return Levels(pad_last(lower, size), pad_last(nx, size), within, np.ones(size)), None
     first, where, count = unique_blocks(gram)
-    outer = _outer_sums(pad_columns(gram.zx[0], width), pad_columns(gram.zx[0], width), where, first.size)
     size = bucket(first.size)
-    zz = pad_last(gram.zz[0][:, :, first], size)
-    return Classes(zz, pad_last(outer, size), xx, pad_last(count.astype(float), size)), None
+    outer = pad_last(_outer_sums(nx, nx, where, first.size), size)
+    return Classes(pad_last(lower[:, :, first], size), outer, within, pad_last(count.astype(float), size)), None
 
 
 def compress_response(plan, layout, gram: Gram, response: Response):
-    """The response's part: zy (k, L) and yy, or the outer products of each class with those of X."""
+    """The response's part: its projections (k, L), or their outer products; and what is within the levels."""
+    p = gram.zx[0].shape[1]
+    columns = np.concatenate([pad_columns(gram.zx[0], bucket(p)), response.zy[0][:, None, :]], axis=1)
+    _, projected = lower_blocks(gram.zz[0], columns)
+    nx, ny = projected[:, :-1], projected[:, -1:]
+    xy, yy = np.append(response.within[:-1], np.zeros(bucket(p) - p)), np.asarray(response.within[-1])
     if not plan.unique:
-        return pad_last(response.zy[0], bucket(response.zy[0].shape[1])), np.asarray(response.yy)
+        return pad_last(ny[:, 0], bucket(ny.shape[2])), xy, yy
     first, where, _ = unique_blocks(gram)
     size = bucket(first.size)
-    zx, zy = pad_columns(gram.zx[0], bucket(gram.zx[0].shape[1])), response.zy[0][:, None, :]
-    xy = _outer_sums(zx, zy, where, first.size)[:, :, :, 0]
-    yy = _outer_sums(zy, zy, where, first.size)[:, :, 0, 0]
-    return pad_last(xy, size), pad_last(yy, size), np.asarray(response.yy)
+    cross = _outer_sums(nx, ny, where, first.size)[:, :, :, 0]
+    own = _outer_sums(ny, ny, where, first.size)[:, :, 0, 0]
+    return (pad_last(cross, size), pad_last(own, size)), xy, yy
 
 
 def factor(plan, layout, gram, lambdas) -> Factor:
-    """Factor every block and eliminate it."""
-    upper = lambdas[0].T[:, :, None]
-    scaled = matmul(matmul(upper, gram.zz), transpose(upper))
-    w = inverse_factor(scaled + jnp.eye(scaled.shape[0])[:, :, None])
-    whitener = matmul(w, upper)
+    """Factor every T_g and add up the fixed effects' part."""
+    lam = lambdas[0].T[:, :, None]
+    half = matmul(lam, gram.lower)
+    w = inverse_factor(matmul(transpose(half), half) + jnp.eye(half.shape[0])[:, :, None])
     log_determinant = jnp.sum(gram.count * logdet(w))
     if plan.unique:
-        share = matmul(transpose(whitener), whitener)
-        xx = jnp.diag(gram.xx) - jnp.einsum("iju,ijpqu->pq", share, gram.xx_outer)
-        return Factor(log_determinant, xx, share)
-    border = matmul(whitener, gram.zx)
-    xx = jnp.diag(gram.xx) - jnp.einsum("kpl,kql->pq", border, border)
-    return Factor(log_determinant, xx, (whitener, border))
+        share = matmul(transpose(w), w)
+        return Factor(log_determinant, gram.within + jnp.einsum("iju,ijpqu->pq", share, gram.nn), share)
+    border = matmul(w, gram.nx)
+    return Factor(log_determinant, gram.within + jnp.einsum("kpl,kql->pq", border, border), (w, border))
 
 
 def solve(plan, layout, factor: Factor, response) -> tuple[jax.Array, jax.Array]:
-    """Eliminate the random effects from the response's border."""
+    """Add up the response's part."""
+    projected, xy, yy = response
     if plan.unique:
-        xy_outer, yy_outer, yy = response
-        xy = -jnp.einsum("iju,ijpu->p", factor.parts, xy_outer)
-        return xy, yy - jnp.einsum("iju,iju->", factor.parts, yy_outer)
-    zy, yy = response
-    whitener, border = factor.parts
-    c = jnp.einsum("ijl,jl->il", whitener, zy)
-    return -jnp.einsum("kpl,kl->p", border, c), yy - jnp.sum(c * c)
+        cross, own = projected
+        share = factor.parts
+        return xy + jnp.einsum("iju,ijpu->p", share, cross), yy + jnp.einsum("iju,iju->", share, own)
+    w, border = factor.parts
+    c = jnp.einsum("ijl,jl->il", w, projected)
+    return xy + jnp.einsum("kpl,kl->p", border, c), yy + jnp.sum(c * c)
 
 
 def _outer_sums(a: np.ndarray, b: np.ndarray, where: np.ndarray, n: int) -> np.ndarray:
@@ -117,13 +124,3 @@ def _outer_sums(a: np.ndarray, b: np.ndarray, where: np.ndarray, n: int) -> np.n
     for i, j, p, q in np.ndindex(products.shape[:4]):
         products[i, j, p, q] = np.add.reduceat(a[i, p] * b[j, q], starts)
     return products
-
-
-def response_by_factor(plan, response):
-    """The part of a reduced response (or of its gradient) that belongs to each factor: (k, levels)."""
-    return [response[0]]
-
-
-def blocks_by_factor(plan, gram):
-    """The diagonal blocks of a reduced gram (or of its gradient) of each factor: (k, k, levels)."""
-    return [gram.zz]

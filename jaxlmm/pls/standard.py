@@ -43,12 +43,15 @@ class Gram:
         Blocks between two factors.
     xx : float
         The diagonal of XᵀWX, which is a multiple of the identity.
+    within : (p, p) array or None
+        XᵀWX after the projection of each level's Z_g, of designs with one grouping factor.
     """
 
     zz: tuple[np.ndarray, ...]
     zx: tuple[np.ndarray, ...]
     pairs: dict[tuple[int, int], Pairs]
     xx: float
+    within: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -61,10 +64,13 @@ class Response:
         Random columns with the response.
     yy : float
         Residual sum of squares of the least-squares fit.
+    within : (p + 1,) array or None
+        XᵀWy and yᵀWy after the projection of each level's Z_g, of designs with one grouping factor.
     """
 
     zy: tuple[np.ndarray, ...]
     yy: float
+    within: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -168,6 +174,7 @@ def standardize(cross: CrossProducts) -> tuple[Gram, Response, Coordinates]:
         tuple(np.einsum("kml,mp->kpl", f.zf, to_x) / omega for f in cross.factors),
         {key: Pairs(p.first, p.second, p.block / omega) for key, p in cross.pairs.items()},
         total,
+        None if cross.within is None else to_x.T @ cross.within @ to_x / omega,
     )
     zy = tuple(np.einsum("kml,m->kl", f.zf, to_y) / omega for f in cross.factors)
     beta_user = beta + (np.linalg.solve(upper, along_ones) * origin if has_constant else 0.0)
@@ -184,7 +191,10 @@ def standardize(cross: CrossProducts) -> tuple[Gram, Response, Coordinates]:
         cross.n_obs,
         cross.sum_log_weights - cross.n_obs * np.log(omega),
     )
-    return gram, Response(zy, float(size / scale) ** 2), coordinates
+    within = None
+    if cross.within is not None:
+        within = np.append(to_x.T @ cross.within @ to_y, to_y @ cross.within @ to_y) / omega
+    return gram, Response(zy, float(size / scale) ** 2, within), coordinates
 
 
 def independent_columns(user: np.ndarray, centered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

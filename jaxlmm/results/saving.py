@@ -45,6 +45,8 @@ def save(fitted: Fitted, control: Control, path: str | os.PathLike[str], rows: b
     for t in range(len(gram.zz)):
         arrays |= {f"lambda{t}": fit.lambdas[t], f"b{t}": fit.b[t], f"zz{t}": gram.zz[t], f"zx{t}": gram.zx[t]}
         arrays |= {f"zy{t}": fitted.model.response.zy[t], f"map{t}": coordinates.factor_maps[t]}
+    if gram.within is not None and fitted.model.response.within is not None:
+        arrays |= {"within_x": gram.within, "within_y": fitted.model.response.within}
     for (s, t), pair in gram.pairs.items():
         name = f"pair{s}_{t}"
         arrays |= {f"{name}_first": pair.first, f"{name}_second": pair.second, f"{name}_block": pair.block}
@@ -113,8 +115,8 @@ def _fitted(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Fitted:
         for t in count
         if s < t
     }
-    gram = Gram(tuple(arrays[f"zz{t}"] for t in count), tuple(arrays[f"zx{t}"] for t in count), pairs, header["xx"])
-    response = Response(tuple(arrays[f"zy{t}"] for t in count), header["yy"])
+    gram = Gram(tuple(arrays[f"zz{t}"] for t in count), tuple(arrays[f"zx{t}"] for t in count), pairs, header["xx"], arrays.get("within_x"))
+    response = Response(tuple(arrays[f"zy{t}"] for t in count), header["yy"], arrays.get("within_y"))
     coordinates = Coordinates(
         kept=arrays["kept"],
         dropped=arrays["dropped"],

@@ -2,7 +2,7 @@
 
 Jacobi's method in the parallel order of Brent & Luk (1985, SIAM J. Sci. Stat. Comput. 6(1)): the n/2 disjoint
 pairs of a round-robin tournament are rotated at once, n - 1 rounds make a sweep, and convergence is quadratic.
-LAPACK's `eigh` would be a batched call once lanes are vmapped, which can hang. Called by `optimize`.
+LAPACK's `eigh` would be a batched call once lanes are vmapped, which can hang. Called by `trust`.
 """
 
 import jax

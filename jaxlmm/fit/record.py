@@ -40,7 +40,7 @@ class Certificate:
     Attributes
     ----------
     status : str
-        "converged", "iteration limit" or "no further decrease".
+        "converged"; "rounding error" (as far as the digits of the data go); "iteration limit"; "no further decrease".
     iterations : int
         Steps tried.
     gradient : float
@@ -70,7 +70,7 @@ class Certificate:
     @property
     def converged(self) -> bool:
         """Whether the minimum is certified."""
-        return self.status == "converged"
+        return self.status in ("converged", "rounding error")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,9 @@ from jaxlmm.fit.uncertainty import expanded_reduction
 EXACT_HESSIANS = 24
 """Up to this many covariance parameters every step computes the Hessian; beyond, gradients update it."""
 
+ROUNDING = 1e-6
+"""A lane that no step improves has reached rounding error if Newton's step predicts less than this times √|objective|."""
+
 ROUNDS = 8
 """How often a fit may leave the boundary."""
 
@@ -164,10 +167,14 @@ def _certificate(model: Model, state: optimize.State, slope: float) -> Certifica
     )
     moving = np.asarray(state.theta) != 0
     hessian = np.asarray(state.hessian)[np.ix_(moving, moving)]
+    status = optimize.STATUS_NAMES[int(state.status)]
+    negligible = ROUNDING * np.sqrt(max(abs(float(state.value)), 1.0))
+    if int(state.status) == optimize.STALLED and float(state.predicted) <= negligible:
+        status = "rounding error"
     factors = range(len(plan.terms))
     flat = tuple((s, t) for s in factors for t in factors if s < t and pls.same_partition(model.gram, s, t))
     return Certificate(
-        optimize.STATUS_NAMES[int(state.status)],
+        status,
         int(state.iteration),
         float(np.abs(np.asarray(state.gradient)).max()),
         float(state.predicted),

@@ -69,7 +69,9 @@ def read_data(source: str) -> pd.DataFrame:
     if kind is None and not path.exists():
         if source.lower() in dataset_names():
             return load_dataset(source)
-        raise DataError(f"--data {source}: neither a file nor a data set; the data sets are {', '.join(dataset_names())}")
+        raise DataError(
+            f"--data {source}: neither a file nor a data set; the data sets are {', '.join(dataset_names())}"
+        )
     if kind is None:
         raise DataError(f"--data {source}: unknown kind of file; use one of {', '.join(READERS)}")
     try:
@@ -105,9 +107,7 @@ def as_json(fit: MixedModelResults) -> dict[str, Any]:
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [
-        {key: None if _missing(value) else value for key, value in row.items()} for row in table.to_dict("records")
-    ]
+    return [{key: None if _missing(value) else value for key, value in row.items()} for row in table.to_dict("records")]
 
 
 def _missing(value: Any) -> bool:
@@ -119,7 +119,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     fit = commands.add_parser("fit", help="fit one model and print its summary")
     fit.add_argument("formula", help='such as "Reaction ~ Days + (Days | Subject)"')
-    fit.add_argument("--data", required=True, help="a CSV, TSV or Parquet file, or the name of a data set: sleepstudy, ...")
+    fit.add_argument(
+        "--data", required=True, help="a CSV, TSV or Parquet file, or the name of a data set: sleepstudy, ..."
+    )
     fit.add_argument("--ml", action="store_true", help="maximum likelihood instead of REML")
     fit.add_argument("--weights", help="column of precision weights")
     fit.add_argument("--json", action="store_true", help="print one JSON object instead of the summary")

@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-
 NEGLIGIBLE = 1e-14
 """A pivot below this fraction of its row's norm is the rounding error of a zero."""
 

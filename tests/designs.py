@@ -122,9 +122,7 @@ def _crossed(*levels: int, keep: float = 1.0) -> Callable[[np.random.Generator],
     return layout
 
 
-def _chain_by_item(
-    items: int, *levels: int, keep: float = 1.0
-) -> Callable[[np.random.Generator], list[Codes]]:
+def _chain_by_item(items: int, *levels: int, keep: float = 1.0) -> Callable[[np.random.Generator], list[Codes]]:
     """A chain of these numbers of levels whose finest units each meet the items; items come where
     their number of levels puts them."""
 

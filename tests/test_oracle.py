@@ -157,9 +157,7 @@ def test_theta_zero_is_least_squares(design: Design, reml: bool) -> None:
     problem = design.problem
     n, p = problem.x.shape
     xwx = problem.x.T @ (problem.w[:, None] * problem.x)
-    residual = problem.response - problem.x @ np.linalg.solve(
-        xwx, problem.x.T @ (problem.w * problem.response)
-    )
+    residual = problem.response - problem.x @ np.linalg.solve(xwx, problem.x.T @ (problem.w * problem.response))
     dof = n - p if reml else n
     variance = np.sum(problem.w * residual**2) / dof
     expected = dof * np.log(2.0 * np.pi * variance) - np.sum(np.log(problem.w)) + dof
@@ -213,9 +211,7 @@ def test_covariance_gradient_obeys_the_chain_rule(design: Design, place: str, re
     lams = oracle.lambdas(problem, theta)
     chained = [
         np.sum(g * (e @ lam.T + lam @ e.T))
-        for g, lam, f in zip(
-            oracle.covariance_gradient(problem, lams, reml), lams, problem.factors, strict=True
-        )
+        for g, lam, f in zip(oracle.covariance_gradient(problem, lams, reml), lams, problem.factors, strict=True)
         for e in f.basis()
     ]
     np.testing.assert_allclose(chained, oracle.gradient(problem, theta, reml), rtol=1e-9, atol=1e-9)

@@ -124,7 +124,9 @@ def sigma(fit: MixedModelResults, case: Case) -> None:
 
 
 def criteria(fit: MixedModelResults, case: Case) -> None:
-    known = {name: case[key] for name, key in (("llf", "loglik"), ("aic", "aic"), ("bic", "bic")) if case[key] is not None}
+    known = {
+        name: case[key] for name, key in (("llf", "loglik"), ("aic", "aic"), ("bic", "bic")) if case[key] is not None
+    }
     for name, value in known.items():
         assert_within(getattr(fit, name), value, 2e-4 + slack(case), name)
     assert fit.reml is case["REML"]
@@ -176,7 +178,9 @@ def fitted(fit: MixedModelResults, case: Case) -> None:
     head = fit.fittedvalues.to_numpy()[: len(case["fitted_head"])]
     assert_within(head, case["fitted_head"], RELATIVE * case["sigma"], "first fitted values (in 1e-3 sigma)")
     # A sum of squares has twice sigma's relative tolerance.
-    assert_within(np.sum(fit.resid.to_numpy() ** 2), case["resid_ss"], 2e-4 * case["resid_ss"], "residual sum of squares")
+    assert_within(
+        np.sum(fit.resid.to_numpy() ** 2), case["resid_ss"], 2e-4 * case["resid_ss"], "residual sum of squares"
+    )
 
 
 def ranef(fit: MixedModelResults, case: Case) -> None:

@@ -301,7 +301,7 @@ def _rewritten(formula: MixedFormula, terms: list[RandomEffectsTerm], sources: l
 
 
 def _effects(term: Term) -> SimpleFormula:
-    return SimpleFormula([term])  # type: ignore[return-value]
+    return SimpleFormula([term])
 
 
 def _written(group: tuple[str, ...]) -> str:

@@ -40,9 +40,7 @@ CLASSICS: dict[str, Classic] = {
         "Cook, F. E. (1938), Chocolate cake: I. Optimum baking temperature, Master's thesis, Iowa State "
         "College; in Cochran, W. G. and Cox, G. M. (1957), Experimental Designs, 2nd ed., Wiley, p. 300.",
         {
-            "replicate": Factor(
-                "replication of the experiment; recipe within it is one mix", _numbers(1, 15)
-            ),
+            "replicate": Factor("replication of the experiment; recipe within it is one mix", _numbers(1, 15)),
             "recipe": Factor("recipe of the mix", _letters("ABC")),
             "temperature": Factor(
                 "baking temperature, degrees Fahrenheit, as a factor (ordered in R, plain here: ask for "

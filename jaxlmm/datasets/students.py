@@ -32,9 +32,7 @@ STUDENTS = Classic(
     {
         "student_id": Factor("pupil", ()),
         "classroom": Factor("classroom, a globally unique label", ()),
-        "classroom_label": Factor(
-            "classroom within its school; the labels A, B, ... repeat across schools", ()
-        ),
+        "classroom_label": Factor("classroom within its school; the labels A, B, ... repeat across schools", ()),
         "school": Factor("school, a globally unique label", ()),
         "province": Factor("province", ()),
         "age": "age at the test, years",
@@ -153,9 +151,7 @@ def students(
         {
             "student_id": _labels("I", pupil, n_pupils),
             "classroom": _labels("C", classroom, n_classrooms),
-            "classroom_label": pd.Categorical.from_codes(
-                label, categories=list(ascii_uppercase[: label.max() + 1])
-            ),
+            "classroom_label": pd.Categorical.from_codes(label, categories=list(ascii_uppercase[: label.max() + 1])),
             "school": _labels("S", school, n_schools),
             "province": _labels("P", province, n_provinces),
             "age": age,
@@ -202,8 +198,6 @@ def _check_sizes(n_provinces: int, **ranges: tuple[int, int]) -> None:
     for name, span in ranges.items():
         whole = isinstance(span, tuple) and len(span) == 2 and all(isinstance(v, int) for v in span)
         if not whole or not 1 <= span[0] <= span[1]:
-            raise DataError(
-                f"students: {name}={span!r} is not a range (fewest, most) of whole numbers above zero."
-            )
+            raise DataError(f"students: {name}={span!r} is not a range (fewest, most) of whole numbers above zero.")
     if ranges["classrooms"][1] > 26:
         raise DataError("students: a school can have at most 26 classrooms, one for each letter.")

@@ -22,7 +22,7 @@ from jaxlmm.design.arrays import Design, RandomEffects
 from jaxlmm.design.checks import check_factor, check_response
 from jaxlmm.design.contrasts import Codings
 from jaxlmm.design.levels import Grouping, code_levels
-from jaxlmm.design.matrices import Matrix, model_matrix
+from jaxlmm.design.matrices import Matrix, model_matrix, whole
 from jaxlmm.errors import DataError, FormulaError
 from jaxlmm.formula import MixedFormula, RandomEffectsTerm
 
@@ -147,28 +147,33 @@ def build(
             "statsmodels' ols",
             formula.source,
         )
-    n_data = len(tables.open_table(data))
-    table = tables.read_columns(data, formula.variables)
+    if not isinstance(data, pd.DataFrame):
+        data = tables.open_table(data)  # a lazy frame is collected once
+    table = tables.read_columns(data, formula.variables, labels=formula.labels)
     extra = {
         "weights": _aligned(weights, data, table.index, "weights"),
         "offset": _aligned(offset, data, table.index, "offset"),
     }
-    joined = pd.concat([table, *(s.rename(f" {k}") for k, s in extra.items() if s is not None)], axis=1)
+    arguments = {f"{name}=": values for name, values in extra.items() if values is not None}
+    joined = table.assign(**arguments)
     rows = tables.complete_rows(joined, na_action)
-    tables.check_finite(joined)
+    tables.check_finite(joined[rows.used])
     table = _used(table, rows)
-    assert len(rows.used) == n_data
-    codings = Codings(contrasts, table)
+    codings = Codings(contrasts, table, (formula.fixed, *(term.effects for term in formula.random)))
 
-    response = model_matrix(formula.response, table, codings, "the response")  # type: ignore[arg-type]
+    response = model_matrix(formula.response, table, codings, "the response")
     if response.values.shape[1] != 1:
-        raise DataError(
-            f"the response {str(formula.response[0])!r} is a factor; a linear mixed model needs numbers"  # type: ignore[index]
-        )
+        written = str(formula.response[0])
+        factor = any(kind is Factor.Kind.CATEGORICAL for kind, _ in response.spec.encoder_state.values())
+        what = "is a factor" if factor else "has several columns"
+        raise DataError(f"the response {written!r} {what}; a linear mixed model needs a numeric one, a number per row")
     name, y = response.names[0], response.values[:, 0]
     fixed = model_matrix(formula.fixed, table, codings, "the fixed effects")
-    notices = check_response(name, y, fixed.values)
-    weight_values = None if extra["weights"] is None else _weights(extra["weights"].to_numpy()[rows.used], rows)
+    notices = check_response(name, y, fixed.values, fixed.names)
+    weight_values = None
+    if extra["weights"] is not None:
+        called = f"weights={weights!r}" if isinstance(weights, str) else "weights"
+        weight_values = _weights(extra["weights"].to_numpy()[rows.used], rows, called)
     offsets = [offset_values(text, table, codings) for text in formula.offsets]
     if extra["offset"] is not None:
         offsets.append(extra["offset"].to_numpy()[rows.used])
@@ -235,9 +240,9 @@ def _aligned(values: Any, data: Any, index: pd.Index, name: str) -> pd.Series | 
     if values is None:
         return None
     if isinstance(values, str):
-        column = tables.read_columns(data, [values], name)[values]
+        column = tables.read_columns(data, [values], f"argument {name}=")[values]
         if isinstance(column.dtype, pd.CategoricalDtype):
-            raise DataError(f"{name}={values!r} is a column of strings; it must hold numbers")
+            raise DataError(f"{name}={values!r} is a column of strings or categories; it must hold numbers")
         return column
     if isinstance(values, pd.Series) and isinstance(data, pd.DataFrame) and not values.index.equals(index):
         raise DataError(
@@ -245,9 +250,12 @@ def _aligned(values: Any, data: Any, index: pd.Index, name: str) -> pd.Series | 
             f"pass {name}.to_numpy() if the order of the rows is the same"
         )
     try:
-        array = np.asarray(nw.from_native(values, series_only=True, pass_through=True), dtype=float)
+        array = np.asarray(nw.from_native(values, series_only=True, pass_through=True))
+        if array.dtype.kind not in "biufO":
+            raise TypeError
+        array = pd.Series(array.ravel()).to_numpy(float, na_value=np.nan).reshape(array.shape)
     except (TypeError, ValueError):
-        raise DataError(f"{name} must be the name of a column or one number per row") from None
+        raise DataError(f"{name} must be the name of a column, or numeric with one value per row") from None
     if array.ndim == 0:
         raise DataError(f"{name} is one number, {float(array)}; give one per row, or the name of a column")
     if array.shape != (len(index),):
@@ -255,12 +263,12 @@ def _aligned(values: Any, data: Any, index: pd.Index, name: str) -> pd.Series | 
     return pd.Series(array, index=index)
 
 
-def _weights(values: np.ndarray, rows: tables.Rows) -> np.ndarray:
+def _weights(values: np.ndarray, rows: tables.Rows, called: str) -> np.ndarray:
     bad = np.flatnonzero(values <= 0)
     if bad.size:
         raise DataError(
-            f"weights must be positive, but that of row {rows.index[bad[0]]!r} is {values[bad[0]]:g} ({bad.size} such "
-            "rows); they are precision weights, Var = sigma**2 / weight: leave rows of no weight out of the data"
+            f"{called} must be positive, but row {tables.shown_row(rows.index, bad[0])} has {values[bad[0]]:g} ({bad.size} "
+            "such rows); they are precision weights, Var = sigma**2 / weight: leave rows of no weight out of the data"
         )
     return values
 
@@ -285,6 +293,4 @@ def _used(table: pd.DataFrame, rows: tables.Rows) -> pd.DataFrame:
 
 def _whole_numbers(table: pd.DataFrame) -> frozenset[str]:
     """Columns of floats that hold whole numbers, whose levels are written without a point."""
-    return frozenset(
-        c for c in table if table[c].dtype.kind == "f" and np.array_equal(table[c], np.floor(table[c]))
-    )
+    return frozenset(c for c in table if table[c].dtype.kind == "f" and whole(table[c].to_numpy()))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from jaxlmm.design.levels import Grouping
+from jaxlmm.design.table import shown_row
 from jaxlmm.errors import DataError, DesignError
 
 
-def check_response(name: str, y: np.ndarray, x: np.ndarray) -> tuple[str, ...]:
+def check_response(name: str, y: np.ndarray, x: np.ndarray, names: Iterable[str] = ()) -> tuple[str, ...]:
     """Refuse a constant response and designs without residual degrees of freedom; notice a 0/1 response.
 
     Raises
@@ -16,8 +19,10 @@ def check_response(name: str, y: np.ndarray, x: np.ndarray) -> tuple[str, ...]:
     DataError
         When the response is constant.
     DesignError
-        When there are no more rows than fixed-effects columns.
+        When there are no more rows than fixed-effects columns, or those hold nothing but zeros.
     """
+    if y.size == 1:
+        raise DesignError("the data has one complete row only; a mixed model needs several per group")
     if np.ptp(y) == 0:
         raise DataError(f"the response {name!r} is constant ({y[0]:g}), so there is no variance to attribute")
     rank_bound = min(x.shape[1], int(np.linalg.matrix_rank(x)) if y.size <= x.shape[1] else x.shape[1])
@@ -25,6 +30,11 @@ def check_response(name: str, y: np.ndarray, x: np.ndarray) -> tuple[str, ...]:
         raise DesignError(
             f"{y.size} rows cannot determine {x.shape[1]} fixed-effects coefficients and a variance; remove terms or "
             "add data"
+        )
+    if x.shape[1] and not x.any():
+        raise DesignError(
+            f"every fixed-effects column is zero in every row ({', '.join(names)}), so no coefficient can be estimated; "
+            "remove them, or keep the intercept"
         )
     if np.isin(y, (0.0, 1.0)).all():
         return (
@@ -45,7 +55,7 @@ def check_factor(grouping: Grouping, source: str, size: int, n_rows: int) -> Non
     levels, name = grouping.n_levels, grouping.name
     if levels < 2:
         raise DesignError(
-            f"grouping factor {name!r} in {source} has one level only ({grouping.levels[0]!r}); a variance between levels "
+            f"grouping factor {name!r} in {source} has one level only ({shown_row(grouping.levels, 0)}); a variance between levels "
             "needs at least two (five or more to be of use): remove the term"
         )
     if levels >= n_rows:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from jaxlmm.design.table import shown_row
 from jaxlmm.errors import DataError
 
 
@@ -106,9 +107,19 @@ def show(value: object) -> str:
 
 def unseen_level(grouping: Grouping, table: pd.DataFrame, row: int) -> DataError:
     """The error for a level that the fit has not seen."""
+    found = f"row {shown_row(table.index, row)} of newdata has {grouping.name!r} = {grouping.label(table, row)!r}"
+    for column, levels in zip(grouping.columns, grouping.parts, strict=True):
+        kinds = [
+            "numbers" if pd.api.types.is_numeric_dtype(v) else "text"
+            for v in (levels.dtype, plain(table[column]).dtype)
+        ]
+        if kinds[0] != kinds[1]:
+            return DataError(
+                f"{found}, but the levels of {column!r} are {kinds[0]} in the fit and {kinds[1]} in newdata; convert it"
+            )
     return DataError(
-        f"row {table.index[row]!r} of newdata has {grouping.name} = {grouping.label(table, row)!r}, a level that the "
-        "fit has not seen; write allow_new_levels=True to predict it at the population mean, or random=False"
+        f"{found}, a level that the fit has not seen; write allow_new_levels=True to predict it at the population mean, "
+        "or random=False"
     )
 
 

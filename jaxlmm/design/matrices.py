@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +15,9 @@ from formulaic.formula import SimpleFormula
 from formulaic.model_spec import ModelSpec
 
 from jaxlmm.design.contrasts import Codings
-from jaxlmm.errors import DataError, FormulaError
-from jaxlmm.formula import TRANSFORMS
+from jaxlmm.design.table import shown_row
+from jaxlmm.errors import DataError, DesignError, FormulaError
+from jaxlmm.formula import TRANSFORMS, variables_of
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,8 @@ def model_matrix(effects: SimpleFormula, table: pd.DataFrame, codings: Codings, 
 
     Raises
     ------
-    FormulaError, DataError
-        When a term cannot be evaluated, or gives values that are not finite.
+    FormulaError, DataError, DesignError
+        When a term cannot be evaluated, gives values that are not finite, or is a factor of one level.
     """
     written = codings.write(effects)
     context = {**TRANSFORMS, **codings.context}
@@ -64,9 +67,13 @@ def model_matrix(effects: SimpleFormula, table: pd.DataFrame, codings: Codings, 
     def evaluate() -> Any:
         return written.get_model_matrix(table, context=context, output="numpy", na_action="ignore")
 
-    matrix = _evaluated(evaluate, part)
+    try:
+        matrix = _evaluated(evaluate, part)
+    except FormulaError as problem:
+        raise _with_factors(problem, effects, table) from None
     spec = matrix.model_spec
-    names = tuple(codings.short(name) for name in spec.column_names)
+    _check_levels(spec, codings, part)
+    names = column_names(spec, codings)
     values = _finite(np.asarray(matrix, dtype=float), names, table.index, part)
     terms = tuple((codings.short(str(term)), columns) for term, columns in spec.term_slices.items())
     return Matrix(values, names, terms, spec)
@@ -89,6 +96,28 @@ def encode(matrix: Matrix, table: pd.DataFrame, codings: Codings, part: str) -> 
     return _finite(np.asarray(values, dtype=float), matrix.names, table.index, part)
 
 
+def column_names(spec: ModelSpec, codings: Codings) -> tuple[str, ...]:
+    """Names of the columns as the user would write them: short codings, whole numbers without their point."""
+    names = list(spec.column_names)
+    for expression, (_, state) in spec.encoder_state.items():
+        levels = np.asarray(state.get("categories", ()))
+        if levels.dtype.kind == "f" and whole(levels):
+            level = re.compile(re.escape(f"{expression}[") + r"((?:[A-Z]\.)?-?\d+)\.0\]")
+            # A function as replacement, since an expression may hold backslashes.
+            short = functools.partial(_relabel, expression)
+            names = [level.sub(short, name) for name in names]
+    return tuple(codings.short(name) for name in names)
+
+
+def _relabel(expression: str, match: re.Match[str]) -> str:
+    return f"{expression}[{match[1]}]"
+
+
+def whole(values: np.ndarray) -> bool:
+    """Whether floats are integers, and so small that each stands for one."""
+    return bool(np.all((values == np.floor(values)) & (np.abs(values) < 2.0**53)))
+
+
 def _evaluated(evaluate, part: str) -> Any:
     """Run formulaic with its own errors and warnings turned into ours."""
     try:
@@ -99,9 +128,9 @@ def _evaluated(evaluate, part: str) -> Any:
     except DataMismatchWarning as problem:
         raise DataError(f"{part}: {problem}") from None
     except FormulaicError as problem:
-        raise FormulaError(f"{part} cannot be evaluated: {_short(problem)}") from problem
+        raise FormulaError(f"{part} cannot be evaluated: {_short(problem)}") from None
     except (TypeError, ValueError, KeyError, ArithmeticError, AttributeError, IndexError, NameError) as problem:
-        raise FormulaError(f"{part} cannot be evaluated on these columns: {_short(problem)}") from problem
+        raise FormulaError(f"{part} cannot be evaluated on these columns: {_short(problem)}") from None
 
 
 def _finite(values: np.ndarray, names: tuple[str, ...], index: pd.Index, part: str) -> np.ndarray:
@@ -110,11 +139,34 @@ def _finite(values: np.ndarray, names: tuple[str, ...], index: pd.Index, part: s
     if bad.any():
         row, column = (int(i[0]) for i in np.nonzero(bad))
         raise DataError(
-            f"{part}: {names[column]!r} is {values[row, column]} in row {index[row]!r}; a transform such as log needs "
-            "values inside its domain"
+            f"{part}: {names[column]!r} is {values[row, column]} in row {shown_row(index, row)}; a transform such as log "
+            "needs values inside its domain, and scale a column that varies"
         )
     return values
 
 
 def _short(problem: Exception) -> str:
-    return str(problem).strip().split("\n")[0][:300]
+    """The first line of a message, without formulaic's wrapping."""
+    line = str(problem).strip().split("\n")[0]
+    return re.sub(r"^Unable to evaluate factor (`.*`)\. \[\w+: (.*)\]$", r"\1: \2", line)[:300]
+
+
+def _with_factors(problem: FormulaError, effects: SimpleFormula, table: pd.DataFrame) -> FormulaError:
+    """The same error with a word on columns of text, the usual reason."""
+    factors = [v for v in variables_of(effects) if isinstance(table[v].dtype, pd.CategoricalDtype)]
+    if not factors:
+        return problem
+    listed = ", ".join(map(repr, factors))
+    return FormulaError(
+        f"{problem} (text or categories: {listed}; where numbers are meant, convert with pandas.to_numeric first)"
+    )
+
+
+def _check_levels(spec: ModelSpec, codings: Codings, part: str) -> None:
+    for expression, (_, state) in spec.encoder_state.items():
+        levels = list(state.get("categories", (None, None)))
+        if len(levels) < 2:
+            raise DesignError(
+                f"{part}: the factor {codings.short(str(expression))!r} has one level only ({levels[0]!r}) in the complete rows, so it "
+                "has nothing to compare; leave it out"
+            )

@@ -36,18 +36,16 @@ class NewData:
         When a column is absent, of another kind than in the fit, has missing values or unknown levels.
     """
 
-    def __init__(
-        self, frame: Frame, data: Any, coded: tuple[FactorTerms, ...], effects: tuple[FactorTerms, ...]
-    ):
+    def __init__(self, frame: Frame, data: Any, coded: tuple[FactorTerms, ...], effects: tuple[FactorTerms, ...]):
         self._frame = frame
         groups = dict.fromkeys(name for f in coded for name in f.grouping.columns)
         needed = _variables(frame, effects)
-        table = tables.read_columns(data, dict.fromkeys([*needed, *groups]), "model")
+        table = tables.read_columns(data, dict.fromkeys([*needed, *groups]), "model", frame.formula.labels)
         tables.check_finite(table)
         for name in dict.fromkeys([*needed, *groups]):
             if table[name].isna().any():
-                row = table.index[int(np.flatnonzero(table[name].isna())[0])]
-                raise DataError(f"column {name!r} of newdata is missing in row {row!r}; predictions need every value")
+                row = tables.shown_row(table.index, int(np.flatnonzero(table[name].isna())[0]))
+                raise DataError(f"column {name!r} of newdata is missing in row {row}; predictions need every value")
         self.table = table.assign(**{name: _as_fitted(table[name], frame.table[name]) for name in needed})
         self._groups = table
 
@@ -102,8 +100,9 @@ def _as_fitted(new: pd.Series, old: pd.Series) -> pd.Series:
     """A column of new data with the levels of the fit's."""
     factor = isinstance(old.dtype, pd.CategoricalDtype)
     if factor != isinstance(new.dtype, pd.CategoricalDtype):
-        kinds = ("a factor", "a number") if factor else ("a number", "a factor")
-        raise DataError(f"column {old.name!r} is {kinds[0]} in the fit and {kinds[1]} in newdata; convert it")
+        kinds = ("a factor", "numeric") if factor else ("numeric", "a factor")
+        value = repr(new.iloc[:1].tolist()[0])
+        raise DataError(f"column {old.name!r} is {kinds[0]} in the fit and {kinds[1]} in newdata ({value}); convert it")
     if not factor:
         return new
     values = pd.Index(plain(new))
@@ -112,7 +111,8 @@ def _as_fitted(new: pd.Series, old: pd.Series) -> pd.Series:
         row = int(np.flatnonzero(unknown)[0])
         known = ", ".join(map(str, old.cat.categories[:10]))
         raise DataError(
-            f"row {new.index[row]!r} of newdata has {old.name} = {values[row]!r}, a level that the fit has not seen; its "
+            f"row {tables.shown_row(new.index, row)} of newdata has {old.name!r} = {tables.shown_row(values, row)}, a level "
+            "that the fit has not seen; its "
             f"levels are: {known}"
         )
     return pd.Series(pd.Categorical(values, categories=old.cat.categories), index=new.index)

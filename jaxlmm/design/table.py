@@ -7,7 +7,9 @@ the order that the user gave them, unused ones removed. Everything else is an er
 
 from __future__ import annotations
 
+import decimal
 import difflib
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -56,16 +58,23 @@ def open_table(data: Any) -> nw.DataFrame:
             data = pd.DataFrame(dict(data))
         except ValueError as problem:
             raise DataError(f"data is a dict whose columns do not make a table: {problem}") from None
+    if isinstance(data, pd.DataFrame) and not data.columns.is_unique:
+        # Only a column that the formula names must be the only one of its name: see `read_columns`.
+        data = data.loc[:, ~data.columns.duplicated()]
     try:
         frame = nw.from_native(data)
     except TypeError:
+        hint = "; read the file first, with pandas.read_csv or the like" if isinstance(data, str | os.PathLike) else ""
         raise DataError(
-            f"data is of type {type(data).__name__}; pass a pandas, polars or pyarrow table, or a dict of columns"
+            f"data is of type {type(data).__name__}; pass a pandas, polars or pyarrow table (a DataFrame), or a dict of "
+            f"columns{hint}"
         ) from None
+    except nw.exceptions.DuplicateError as problem:
+        raise DataError(f"data has several columns of one name; rename all but one. {problem}") from None
     if isinstance(frame, nw.LazyFrame):
         frame = frame.collect()
     if len(frame) == 0:
-        raise DataError("data has no rows")
+        raise DataError(f"the data has no rows (and {len(frame.columns)} columns); check how it was read and filtered")
     return frame
 
 
@@ -74,7 +83,7 @@ def index_of(data: Any, n_rows: int) -> pd.Index:
     return data.index if isinstance(data, pd.DataFrame) else pd.RangeIndex(n_rows)
 
 
-def read_columns(data: Any, names: Iterable[str], context: str = "formula") -> pd.DataFrame:
+def read_columns(data: Any, names: Iterable[str], context: str = "formula", labels: Iterable[str] = ()) -> pd.DataFrame:
     """The named columns as floats and categoricals, missing values as NaN.
 
     Parameters
@@ -85,6 +94,8 @@ def read_columns(data: Any, names: Iterable[str], context: str = "formula") -> p
         Columns to read.
     context : str
         What asks for them, for messages.
+    labels : iterable of str
+        Columns that only tell groups apart: their integers stay integers, for a float would merge those beyond 2**53.
 
     Raises
     ------
@@ -93,6 +104,7 @@ def read_columns(data: Any, names: Iterable[str], context: str = "formula") -> p
     """
     frame = open_table(data)
     available = list(data.columns) if isinstance(data, pd.DataFrame) else frame.columns
+    labels = set(labels)
     columns = {}
     for name in names:
         count = sum(1 for column in available if column == name)
@@ -100,16 +112,16 @@ def read_columns(data: Any, names: Iterable[str], context: str = "formula") -> p
             raise DataError(_unknown(name, [str(c) for c in available], context))
         if count > 1:
             raise DataError(
-                f"data has {count} columns called {name!r}, so it is not known which one the {context} means; "
+                f"the data has {count} columns called {name!r}, so it is not known which one the {context} means; "
                 "rename all but one"
             )
         raw = data[name] if isinstance(data, pd.DataFrame) else frame[name]
-        columns[name] = normalise(raw, name)
+        columns[name] = normalise(raw, name, name in labels)
     return pd.DataFrame(columns, index=index_of(data, len(frame)))
 
 
-def normalise(raw: Any, name: str) -> pd.Series:
-    """One column as a float Series or a Categorical Series.
+def normalise(raw: Any, name: str, label: bool = False) -> pd.Series:
+    """One column as a float Series or a Categorical Series; integers that are labels become categories.
 
     Raises
     ------
@@ -117,33 +129,29 @@ def normalise(raw: Any, name: str) -> pd.Series:
         When its type has no meaning in a model: dates, durations, complex numbers, lists, mixed objects.
     """
     if not isinstance(raw, pd.Series):
-        raw = _to_pandas(raw)
+        raw = _to_pandas(raw, name)
     dtype = raw.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return raw.cat.remove_unused_categories()
     if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_numeric_dtype(dtype):
         if pd.api.types.is_complex_dtype(dtype):
             raise DataError(f"column {name!r} holds complex numbers; a mixed model needs real ones")
-        return _numeric(raw)
+        return _integer_labels(raw) if label and pd.api.types.is_integer_dtype(dtype) else _numeric(raw)
     if pd.api.types.is_datetime64_any_dtype(dtype) or isinstance(dtype, pd.PeriodDtype):
-        raise DataError(
-            f"column {name!r} holds dates ({dtype}); turn it into a number first, for example days since the start: "
-            f"data[{name!r}] = (data[{name!r}] - data[{name!r}].min()).dt.days"
-        )
+        raise _dates(name, dtype)
     if pd.api.types.is_timedelta64_dtype(dtype):
-        raise DataError(
-            f"column {name!r} holds durations ({dtype}); turn it into a number first: "
-            f"data[{name!r}] = data[{name!r}].dt.total_seconds()"
-        )
-    return _objects(raw, name)
+        raise _durations(name, dtype)
+    return _objects(raw, name, label)
 
 
-def _objects(raw: pd.Series, name: str) -> pd.Series:
+def _objects(raw: pd.Series, name: str, label: bool) -> pd.Series:
     """A column of Python objects: all strings, all booleans or all numbers, else an error."""
-    present = raw[raw.notna()]
+    present = raw[raw.notna().to_numpy()]
     kinds = {_kind(value) for value in present.array}
+    if label and kinds == {"number"} and all(isinstance(value, int | np.integer) for value in present.array):
+        return pd.Series(pd.Categorical(raw), index=raw.index)
     if kinds <= {"number", "boolean"} and len(kinds) <= 1:
-        return raw.astype(float)
+        return pd.Series(raw.to_numpy(dtype=float, na_value=np.nan), index=raw.index)
     if kinds == {"string"}:
         values = present.unique().tolist()
         return pd.Series(pd.Categorical(raw, categories=sorted(values)), index=raw.index)
@@ -159,7 +167,7 @@ def _kind(value: Any) -> str:
         return "string"
     if isinstance(value, bool | np.bool_):
         return "boolean"
-    if isinstance(value, int | float | np.integer | np.floating):
+    if isinstance(value, int | float | np.integer | np.floating | decimal.Decimal):
         return "number"
     return type(value).__name__
 
@@ -173,22 +181,42 @@ def _one_of_each(values: pd.Series) -> list[Any]:
     return list(found.values())
 
 
-def _to_pandas(column: nw.Series) -> pd.Series:
+def _dates(name: str, dtype: object) -> DataError:
+    return DataError(
+        f"column {name!r} holds dates ({dtype}); turn it into a number first, for example days since the start: "
+        f"data[{name!r}] = (data[{name!r}] - data[{name!r}].min()).dt.days, or into text to group by it: "
+        f"data[{name!r}].astype(str)"
+    )
+
+
+def _durations(name: str, dtype: object) -> DataError:
+    return DataError(
+        f"column {name!r} holds durations ({dtype}); turn it into a number first: "
+        f"data[{name!r}] = data[{name!r}].dt.total_seconds()"
+    )
+
+
+def _to_pandas(column: nw.Series, name: str) -> pd.Series:
     """A column of another library as pandas, without pyarrow in between."""
     dtype = column.dtype
     if dtype == nw.Categorical or dtype == nw.Enum:
         strings = column.cast(nw.String).to_list()
-        levels = [str(v) for v in column.cat.get_categories().to_list()]
         used = {s for s in strings if s is not None}
         # The order of an Enum is the user's; that of a Categorical is the order of appearance, which means nothing.
-        order = [v for v in levels if v in used] if dtype == nw.Enum else sorted(used)
+        order = [v for v in dtype.categories if v in used] if isinstance(dtype, nw.Enum) else sorted(used)
         return pd.Series(pd.Categorical(strings, categories=order))
-    if dtype.is_numeric() or dtype == nw.Boolean:
-        return pd.Series(column.cast(nw.Float64).to_numpy()) if dtype != nw.Boolean else _booleans(column)
-    if dtype == nw.String:
-        return pd.Series(column.to_list(), dtype=object)
+    if dtype == nw.Boolean:
+        return _booleans(column)
+    if dtype.is_integer():
+        missing = column.is_null().to_numpy()
+        values = column.fill_null(0).to_numpy()
+        return pd.Series(pd.array(values, dtype="UInt64" if dtype.is_unsigned_integer() else "Int64")).mask(missing)
+    if dtype.is_numeric():
+        return pd.Series(column.cast(nw.Float64).to_numpy())
+    if dtype == nw.Duration:
+        raise _durations(name, dtype)
     if dtype.is_temporal():
-        return pd.Series(pd.to_datetime(column.cast(nw.String).to_list(), errors="coerce"))
+        raise _dates(name, dtype)
     return pd.Series(column.to_list(), dtype=object)
 
 
@@ -202,15 +230,41 @@ def _numeric(raw: pd.Series) -> pd.Series:
     return pd.Series(raw.to_numpy(dtype=float, na_value=np.nan), index=raw.index)
 
 
+def _integer_labels(raw: pd.Series) -> pd.Series:
+    """Integers as categories, in order."""
+    values = pd.Categorical(raw)
+    categories = values.categories.astype("uint64" if pd.api.types.is_unsigned_integer_dtype(raw.dtype) else "int64")
+    return pd.Series(values.rename_categories(categories), index=raw.index)
+
+
 def _unknown(name: str, available: list[str], context: str) -> str:
-    close = difflib.get_close_matches(name, available, n=1, cutoff=0.6)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    folded = {column.strip().casefold(): column for column in available}
+    same = folded.get(name.casefold())
+    close = [same] if same else difflib.get_close_matches(name, available, n=1, cutoff=0.6)
+    hint = f"; did you mean {close[0]!r}?" if close else "."
     shown = ", ".join(available[:12]) + (", ..." if len(available) > 12 else "")
-    return f"the {context} uses {name!r}, which is not a column of the data{hint} The columns are: {shown}"
+    return f"{name!r}, which the {context} names, is not a column of the data{hint} The columns are: {shown}"
+
+
+def shown_row(index: pd.Index, position: int) -> str:
+    """The label of a row, as Python writes it."""
+    return repr(index[position : position + 1].tolist()[0])
+
+
+def _shown(name: str) -> str:
+    """A column in quotes; an argument of the call is marked by the = that ends its name."""
+    return name if name.endswith("=") else repr(name)
 
 
 def complete_rows(table: pd.DataFrame, na_action: str) -> Rows:
     """Decide which rows enter: those where every required variable is present.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Normalised columns; those of arguments under names such as "weights=".
+    na_action : {"drop", "raise"}
+        What to do with incomplete rows.
 
     Raises
     ------
@@ -224,13 +278,13 @@ def complete_rows(table: pd.DataFrame, na_action: str) -> Rows:
     used = np.ones(len(table), dtype=bool)
     for mask in absent.values():
         used &= ~mask
-    counts = ", ".join(f"{name} ({count})" for name, count in missing.items())
+    counts = ", ".join(f"{_shown(name)} ({count})" for name, count in missing.items())
     if missing and na_action == "raise":
-        first = table.index[int(np.flatnonzero(~used)[0])]
-        raise DataError(f"missing values in {counts}, first in row {first!r}; fill them, or write na_action='drop'")
+        first = shown_row(table.index, int(np.flatnonzero(~used)[0]))
+        raise DataError(f"missing values in {counts}, first in row {first}; fill them, or write na_action='drop'")
     for name, count in missing.items():
         if count == len(table):
-            raise DataError(f"column {name!r} is missing in every row, so no row is left to fit")
+            raise DataError(f"{_shown(name)} is missing in every row, so no row is left to fit")
     if not used.any():
         raise DataError(f"no row is complete: missing values in {counts}")
     return Rows(used, table.index[used], missing)
@@ -247,5 +301,5 @@ def check_finite(table: pd.DataFrame) -> None:
     for name in table:
         column = table[name]
         if column.dtype.kind == "f" and np.isinf(column.to_numpy()).any():
-            row = table.index[int(np.flatnonzero(np.isinf(column.to_numpy()))[0])]
-            raise DataError(f"column {name!r} is infinite in row {row!r}; remove or correct that value")
+            row = shown_row(table.index, int(np.flatnonzero(np.isinf(column.to_numpy()))[0]))
+            raise DataError(f"{_shown(str(name))} is infinite in row {row}; remove or correct that value")

@@ -53,7 +53,7 @@ def prepare(design: Design, plan: str = "auto") -> Model:
     return Model(gram, response, coordinates, chosen, reduced)
 
 
-def fit_model(model: Model, reml: bool, control: Control = Control()) -> Fit:  # noqa: B008 (frozen)
+def fit_model(model: Model, reml: bool, control: Control = Control()) -> Fit:
     """Minimize the criterion and certify the minimum."""
     flag = float(reml)
     theta = control.start
@@ -129,17 +129,16 @@ def _verify(model: Model, state: optimize.State, reml: float) -> optimize.State:
 def evaluate(model: Model, standard_theta: np.ndarray, reml: bool, certificate: Certificate) -> Fit:
     """Estimates at given parameters, back in the user's units."""
     plan, coordinates = model.plan, model.coordinates
-    theta = jnp.asarray(standard_theta)
-    profile = programs.profile(plan, model.reduced, pls.lambdas(plan, theta), float(reml))
-    modes = programs.conditional_modes(*expanded_reduction(model), theta)
+    at = jnp.asarray(standard_theta)
+    profile = programs.profile(plan, model.reduced, pls.lambdas(plan, at), float(reml))
+    modes = programs.conditional_modes(*expanded_reduction(model), at)
     p, root = coordinates.n_fixed, np.sqrt(coordinates.weight_scale)
     pwrss = float(profile.pwrss)
     sigma = coordinates.scale * root * np.sqrt(pwrss / (coordinates.n_obs - (p if reml else 0)))
     w = np.asarray(profile.fixed_inverse_factor)[:p, :p] @ coordinates.transform.T / root
     beta = coordinates.beta + coordinates.scale * coordinates.transform @ np.asarray(profile.beta)[:p]
-    lambdas = [
-        a @ lam / root for a, lam in zip(coordinates.factor_maps, boundary.numpy_lambdas(plan, standard_theta), strict=True)
-    ]
+    standard = boundary.numpy_lambdas(plan, standard_theta)
+    lambdas = [a @ lam / root for a, lam in zip(coordinates.factor_maps, standard, strict=True)]
     theta = np.concatenate([canonical_theta(terms, f) for terms, f in zip(plan.terms, lambdas, strict=True)])
     return Fit(
         theta,

@@ -78,4 +78,3 @@ def _vector(model, plan, reduced, z, codes, row):
             vector[:, codes[t][row]] = z[t][row] @ model.coordinates.factor_maps[t]
         zy.append(vector)
     return plan.module.compress_response(plan, reduced.layout, model.gram, pls.Response(tuple(zy), 0.0, None))
-

@@ -1,6 +1,13 @@
 """Formulas: from the user's string to a `MixedFormula` whose parts formulaic can evaluate."""
 
-from jaxlmm.formula.mixed import MixedFormula, RandomEffectsTerm, parse_effects, parse_formula, variables_of, write_effects
+from jaxlmm.formula.mixed import (
+    MixedFormula,
+    RandomEffectsTerm,
+    parse_effects,
+    parse_formula,
+    variables_of,
+    write_effects,
+)
 from jaxlmm.formula.transforms import TRANSFORMS
 
 __all__ = [

@@ -63,9 +63,7 @@ def check_sentence(tokens: list[Token], text: str) -> set[int]:
             f"The formula ends before a closing ) is found for {what} that starts here."
         )
     if previous is not None and not _ends_operand(previous) and previous.token != "~":
-        raise Where(text, previous.source_start).error(
-            f"Nothing follows `{previous.token}`. Add a term or delete it."
-        )
+        raise Where(text, previous.source_start).error(f"Nothing follows `{previous.token}`. Add a term or delete it.")
     return with_bar
 
 
@@ -109,9 +107,7 @@ def _check_closing(previous: Token | None, opened: list[int], tokens: list[Token
     if _ends_operand(previous):
         return
     if previous is not None and previous.token in BARS:
-        raise where.error(
-            "The grouping factor is missing after the bar. Write (1 | g), with g a column of the data."
-        )
+        raise where.error("The grouping factor is missing after the bar. Write (1 | g), with g a column of the data.")
     if previous is tokens[opened[-1]]:
         raise where.error("This parenthesis is empty.")
     raise where.error(f"Nothing follows `{previous.token if previous else ''}` in this parenthesis.")
@@ -123,14 +119,10 @@ def _check_tilde(previous: Token | None, tildes: int, opened: list[int], where: 
     if tildes:
         raise where.error("A formula has one ~, between the response and the model: y ~ x + (1 | g).")
     if previous is not None and not _ends_operand(previous):
-        raise where.error(
-            f"Nothing stands between `{previous.token}` and ~. Write the response: y ~ x + (1 | g)."
-        )
+        raise where.error(f"Nothing stands between `{previous.token}` and ~. Write the response: y ~ x + (1 | g).")
 
 
-def _check_bar(
-    previous: Token | None, token: Token, opened: list[int], with_bar: set[int], where: Where
-) -> None:
+def _check_bar(previous: Token | None, token: Token, opened: list[int], with_bar: set[int], where: Where) -> None:
     if not opened:
         raise where.error(
             f"The bar {token.token} stands outside parentheses. Put parentheses around the "
@@ -138,8 +130,6 @@ def _check_bar(
             "(1 | g), or (x | g) for a random slope."
         )
     if opened[-1] in with_bar:
-        raise where.error(
-            "A random-effects term has one bar. For two grouping factors write (x | g) + (x | h)."
-        )
+        raise where.error("A random-effects term has one bar. For two grouping factors write (x | g) + (x | h).")
     if not _ends_operand(previous):
         raise where.error("Nothing stands on the left of the bar. Write (1 | g) for a random intercept.")

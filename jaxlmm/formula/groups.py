@@ -34,9 +34,7 @@ def grouping_factors(tree: Tree, text: str) -> list[Group]:
     try:
         groups = _groups(tree, text)
     except RecursionError:
-        raise Where(text, position_of(tree)).error(
-            "This grouping factor is nested too deeply to be read."
-        ) from None
+        raise Where(text, position_of(tree)).error("This grouping factor is nested too deeply to be read.") from None
     return list(dict.fromkeys(tuple(dict.fromkeys(group)) for group in groups))
 
 
@@ -49,8 +47,7 @@ def _groups(tree: Tree, text: str) -> list[Group]:
         raise where.error(_advice_on_sum(tree))
     if symbol not in (":", "/", "*"):
         raise where.error(
-            f"A grouping factor cannot be made with `{symbol}`. Use a column, a:b for "
-            "combinations, or a/b for b in a."
+            f"A grouping factor cannot be made with `{symbol}`. Use a column, a:b for combinations, or a/b for b in a."
         )
     left, right = (_groups(side, text) for side in tree.args)
     if symbol == "/":
@@ -58,9 +55,7 @@ def _groups(tree: Tree, text: str) -> list[Group]:
         within = tuple(dict.fromkeys(itertools.chain.from_iterable(left)))
         return [*((*fine, *within) for fine in right), *left]
     if len(left) * len(right) > _MOST_FACTORS:
-        raise where.error(
-            "This asks for more grouping factors than any data can tell apart. Name those you want."
-        )
+        raise where.error("This asks for more grouping factors than any data can tell apart. Name those you want.")
     products = [(*a, *b) for a, b in itertools.product(left, right)]
     return products if symbol == ":" else [*left, *right, *products]
 

@@ -92,6 +92,16 @@ class MixedFormula:
             names |= dict.fromkeys(read_factor(offset, Where(self.source), trusted=self.trusted).columns)
         return tuple(names)
 
+    @property
+    def labels(self) -> frozenset[str]:
+        """The columns that stand on the right of bars and nowhere else: their values only tell groups apart."""
+        elsewhere = {*variables_of(self.response or ()), *variables_of(self.fixed)}
+        for term in self.random:
+            elsewhere |= {*variables_of(term.effects)}
+        for offset in self.offsets:
+            elsewhere |= {*read_factor(offset, Where(self.source), trusted=self.trusted).columns}
+        return frozenset(name for term in self.random for name in term.group) - elsewhere
+
 
 def variables_of(terms: Iterable[Term]) -> tuple[str, ...]:
     """Return the columns that terms of `parse_formula` or `parse_effects` need, unquoted, each once.
@@ -146,8 +156,7 @@ def parse_formula(text: str, *, trusted: bool = False, one_sided: bool = False) 
     response = None if one_sided else _response(parsed, text)
     if one_sided and parsed.response is not None:
         raise Where(text, position_of(parsed.response)).error(
-            "This formula has a response on the left of ~, but the responses are given "
-            "separately. Begin it with ~."
+            "This formula has a response on the left of ~, but the responses are given separately. Begin it with ~."
         )
     assert parsed.fixed is not None
     fixed = _simple(terms_of(parsed.fixed, text))
@@ -185,9 +194,7 @@ def parse_effects(text: str, *, trusted: bool = False) -> SimpleFormula:
     """
     parsed, tokens = _parse(text, trusted)
     if parsed.response is not None:
-        raise Where(text, position_of(parsed.response)).error(
-            "Nothing may stand on the left of ~ here. Write ~ x."
-        )
+        raise Where(text, position_of(parsed.response)).error("Nothing may stand on the left of ~ here. Write ~ x.")
     if parsed.bars:
         raise Where(text, parsed.bars[0].position).error(
             "A bar cannot stand here. Write only its left side, as in ~ x."
@@ -199,9 +206,7 @@ def parse_effects(text: str, *, trusted: bool = False) -> SimpleFormula:
     assert parsed.fixed is not None
     effects = _simple(terms_of(parsed.fixed, text))
     if not effects:
-        raise Where(text).error(
-            "This formula removes every effect. Write ~ 1 for an intercept, ~ x for a slope too."
-        )
+        raise Where(text).error("This formula removes every effect. Write ~ 1 for an intercept, ~ x for a slope too.")
     _check_double_names(variables_of(effects), tokens, text)
     return effects
 
@@ -209,8 +214,7 @@ def parse_effects(text: str, *, trusted: bool = False) -> SimpleFormula:
 def _parse(text: str, trusted: bool) -> tuple[Parsed, list[Token]]:
     if not isinstance(text, str):
         raise FormulaError(
-            'A formula is a string, such as "y ~ x + (1 | g)"; this is of type '
-            f"{type(text).__name__}: {text!r:.60}"
+            f'A formula is a string, such as "y ~ x + (1 | g)"; this is of type {type(text).__name__}: {text!r:.60}'
         )
     if not text.strip():
         raise FormulaError('The formula is empty. Write, for example, "y ~ x + (1 | g)".')
@@ -219,16 +223,13 @@ def _parse(text: str, trusted: bool) -> tuple[Parsed, list[Token]]:
 
 def _response(parsed: Parsed, text: str) -> SimpleFormula:
     if parsed.response is None:
-        raise Where(text, 0).error(
-            "The response is missing. Begin the formula with it and ~, as in y ~ x + (1 | g)."
-        )
+        raise Where(text, 0).error("The response is missing. Begin the formula with it and ~, as in y ~ x + (1 | g).")
     where = Where(text, position_of(parsed.response))
     terms = terms_of(parsed.response, text)
     if len(terms) > 1 and all(len(term.factors) == 1 for term in terms):
         names = " and ".join(str(term) for term in terms[:2])
         raise where.error(
-            f"The formula has two responses, {names}. Fit each one by itself, or write I(a + b) "
-            "for their sum."
+            f"The formula has two responses, {names}. Fit each one by itself, or write I(a + b) for their sum."
         )
     if len(terms) != 1 or len(terms[0].factors) != 1:
         raise where.error(

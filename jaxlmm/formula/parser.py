@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from formulaic.errors import FormulaicError
 from formulaic.parser.algos.tokens_to_ast import tokens_to_ast
@@ -22,7 +23,7 @@ from jaxlmm.formula.grammar import BARS, check_sentence
 from jaxlmm.formula.tokens import COVARIANCES, OffsetToken, read_tokens
 from jaxlmm.formula.where import Where
 
-Tree = ASTNode | Token
+Tree: TypeAlias = ASTNode | Token
 PRODUCTS = ("*", ":", "/", "in")
 _MOST_TERMS = 5000
 
@@ -68,13 +69,9 @@ def parse(text: str, *, trusted: bool) -> tuple[Parsed, list[Token]]:
     with_bar = check_sentence(tokens, text)
     if not tokens:
         raise Where(text).error("The formula is empty. Write, for example, y ~ x + (1 | g).")
-    tilde = next(
-        (i for i, token in enumerate(tokens) if token.token == "~" and token.kind is Token.Kind.OPERATOR), -1
-    )
+    tilde = next((i for i, token in enumerate(tokens) if token.token == "~" and token.kind is Token.Kind.OPERATOR), -1)
     if tilde == len(tokens) - 1:
-        raise Where(text, tokens[-1].source_start).error(
-            "Nothing follows ~. Write y ~ 1 for an intercept alone."
-        )
+        raise Where(text, tokens[-1].source_start).error("Nothing follows ~. Write y ~ 1 for an intercept alone.")
     # The intercept that the user need not write follows the tilde and each parenthesis that holds a bar.
     after = {*with_bar, tilde}
     try:
@@ -96,7 +93,7 @@ def terms_of(tree: Tree, text: str) -> list[Term]:
         A number stands where a column should.
     """
     try:
-        terms: Iterable[Term] = tree.to_terms()  # type: ignore[assignment]
+        terms: Iterable[Term] = tree.to_terms()
     except _Refused as refused:
         raise Where(text, refused.position).error(str(refused)) from None
     terms = list(terms)
@@ -173,13 +170,13 @@ def _take_apart(response: Tree | None, model: Tree, text: str) -> Parsed:
     """Take the bars and offsets out of the model; they may only be summands."""
     parsed = Parsed(response)
     if response is not None:
-        _refuse_random(response, text, "The response cannot hold {}: it goes to the right of ~.")
+        _refuse_random(response, text, "{} cannot be part of the response: it goes to the right of ~.")
     root = ASTNode(_Operators.SUM, [model])
     # Left to right, on a stack of our own: sums of a thousand terms are deeper than Python's.
     stack: list[tuple[ASTNode, int]] = [(root, 0)]
     while stack:
         parent, index = stack.pop()
-        args: list = parent.args  # type: ignore[assignment]
+        args: list = parent.args
         node = args[index]
         if isinstance(node, OffsetToken):
             parsed.offsets.append(node)
@@ -209,13 +206,9 @@ def _as_bar(node: ASTNode, text: str) -> Bar | None:
     if symbol in COVARIANCES:
         inner = next(iter(node.args))
         if not (isinstance(inner, ASTNode) and inner.operator.symbol in BARS):
-            raise _where(node, text).error(
-                f"{symbol}(...) goes around one random-effects term: {symbol}(x | g)."
-            )
+            raise _where(node, text).error(f"{symbol}(...) goes around one random-effects term: {symbol}(x | g).")
         if inner.operator.symbol == "||":
-            raise _where(node, text).error(
-                f"{symbol}(...) and || are two choices at once. Write {symbol}(x | g)."
-            )
+            raise _where(node, text).error(f"{symbol}(...) and || are two choices at once. Write {symbol}(x | g).")
         covariance, node = symbol, inner
     elif symbol in BARS:
         covariance = None
@@ -223,9 +216,7 @@ def _as_bar(node: ASTNode, text: str) -> Bar | None:
         return None
     effects, group = node.args
     for side in (effects, group):
-        _refuse_random(
-            side, text, "{} cannot stand inside another random-effects term. Write (x | g) + (1 | h)."
-        )
+        _refuse_random(side, text, "{} cannot stand inside another random-effects term. Write (x | g) + (1 | h).")
     return Bar(effects, group, node.operator.symbol, covariance, position_of(node))
 
 
@@ -244,12 +235,9 @@ def _refuse_random(tree: object, text: str, message: str) -> None:
 def _power(base: OrderedSet[Term], exponent: OrderedSet[Term]) -> OrderedSet[Term]:
     """All products of at most `exponent` terms; formulaic's own power tries every sequence of them."""
     factor = next(iter(exponent)).factors[0]
-    if not (
-        factor.eval_method is Factor.EvalMethod.LITERAL and factor.expr.isdigit() and int(factor.expr) > 0
-    ):
+    if not (factor.eval_method is Factor.EvalMethod.LITERAL and factor.expr.isdigit() and int(factor.expr) > 0):
         raise _Refused(
-            "The power of a term is a positive whole number, as in (a + b)**2; "
-            "that of a column goes into I(x**2).",
+            "The power of a term is a positive whole number, as in (a + b)**2; that of a column goes into I(x**2).",
             factor.token.source_start if factor.token else None,
         )
     product = base
@@ -261,9 +249,7 @@ def _power(base: OrderedSet[Term], exponent: OrderedSet[Term]) -> OrderedSet[Ter
 
 def _check_size(size: int) -> None:
     if size > _MOST_TERMS:
-        raise _Refused(
-            f"This product has more than {_MOST_TERMS} terms. Name the interactions that you want."
-        )
+        raise _Refused(f"This product has more than {_MOST_TERMS} terms. Name the interactions that you want.")
 
 
 def _bounded(operator: Operator) -> Operator:
@@ -294,10 +280,7 @@ class _Operators(DefaultOperatorResolver):
         return [
             *(op for op in DefaultOperatorResolver().operators if op.symbol in ("+", "-")),
             *(_bounded(op) for op in DefaultOperatorResolver().operators if op.symbol in PRODUCTS),
-            *(
-                Operator(s, arity=2, precedence=500, associativity="right", to_terms=_power)
-                for s in ("**", "^")
-            ),
+            *(Operator(s, arity=2, precedence=500, associativity="right", to_terms=_power) for s in ("**", "^")),
             *(Operator(symbol, arity=2, precedence=-50) for symbol in BARS),
             *(Operator(symbol, arity=1, precedence=1000, fixity="prefix") for symbol in COVARIANCES),
         ]

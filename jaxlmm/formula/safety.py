@@ -113,14 +113,8 @@ def _operands(nodes: list[ast.expr], operators: Sequence[ast.AST], names: Names,
         # [0] * 10**9 would allocate without touching the data.
         if isinstance(node, _CONTAINERS):
             raise where.error("A list takes no part in arithmetic or comparisons in a formula.")
-        if (
-            isinstance(node, ast.Constant)
-            and isinstance(node.value, str)
-            and isinstance(operators[0], ast.operator)
-        ):
-            raise where.error(
-                "Quoted text takes no part in arithmetic; a column name goes in backticks.", node.value
-            )
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and isinstance(operators[0], ast.operator):
+            raise where.error("Quoted text takes no part in arithmetic; a column name goes in backticks.", node.value)
         _expression(node, names, where)
 
 
@@ -132,9 +126,7 @@ def _power(base: ast.expr, exponent: ast.expr, where: Where) -> None:
     value = sign_free.value if isinstance(sign_free, ast.Constant) else None
     plain_base = not any(isinstance(node, ast.Pow) for node in ast.walk(base))
     if not (plain_base and isinstance(value, (int, float)) and abs(value) <= _LARGEST_EXPONENT):
-        raise where.error(
-            f"The power ({ast.unparse(base)}) ** ({ast.unparse(exponent)}) is too large for a formula."
-        )
+        raise where.error(f"The power ({ast.unparse(base)}) ** ({ast.unparse(exponent)}) is too large for a formula.")
 
 
 def _mentions_a_column(node: ast.expr) -> bool:
@@ -166,9 +158,7 @@ def _call(node: ast.Call, names: Names, where: Where) -> None:
     for keyword in node.keywords:
         # formulaic's private arguments (_state, _context, ...) begin with an underscore.
         if keyword.arg is None or keyword.arg.startswith("_"):
-            raise where.error(
-                f"{name}() cannot take this argument in a formula: {ast.unparse(keyword)}.", name
-            )
+            raise where.error(f"{name}() cannot take this argument in a formula: {ast.unparse(keyword)}.", name)
     if most is not None:
         allowed = {"base"} if name == "log" else {"decimals"} if most == 2 and "round" in name else set()
         if not 1 <= len(node.args) + len(node.keywords) <= most or {k.arg for k in node.keywords} - allowed:
@@ -214,9 +204,7 @@ def _quoted_column(node: ast.Call, names: Names, where: Where) -> None:
             _column(column, names, where)
             names.functions.add("Q")
         case _:
-            raise where.error(
-                'Q() takes one name in quotes, as in Q("my column"); backticks do the same.', "Q"
-            )
+            raise where.error('Q() takes one name in quotes, as in Q("my column"); backticks do the same.', "Q")
 
 
 def unknown_function(name: str, where: Where) -> FormulaError:

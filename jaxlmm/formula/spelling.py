@@ -77,6 +77,9 @@ def read_factor(text: str, where: Where, *, trusted: bool) -> PythonFactor:
 def _read_factor(text: str, where: Where, trusted: bool) -> PythonFactor:
     code, quoted, prefix = _respell(text, where)
     tree = _parse(code, text, where)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in quoted:
+            raise where.error(f"`{quoted[node.func.id]}` in backticks is a column, so it cannot be called.")
     tree = _Respeller(quoted, prefix, trusted).visit(tree)
     names = _names_of_trusted(tree) if trusted else safety.examine(tree, where)
     normal = re.sub("|".join(quoted) or "(?!)", lambda m: f"`{quoted[m.group()]}`", ast.unparse(tree))
@@ -117,9 +120,7 @@ def _respell(text: str, where: Where) -> tuple[str, dict[str, str], str]:
                 code = pattern.sub(replacement, code)
             if found := _R_ONLY.search(code):
                 advice = ADVICE.get(found[1], "Compute it as a column of the data first.")
-                raise where.error(
-                    f"The function {found[1]}() is not available in a formula. {advice}", found[1]
-                )
+                raise where.error(f"The function {found[1]}() is not available in a formula. {advice}", found[1])
             pieces.append(code)
     return "".join(pieces), quoted, prefix
 

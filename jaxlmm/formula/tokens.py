@@ -87,13 +87,9 @@ def _read(text: str, start: int, stop: int, trusted: bool) -> Iterator[Token]:
             case Kind.PYTHON:
                 yield from _python(token, text, where, trusted)
             case Kind.CONTEXT if token.token in "[]":
-                raise where.error(
-                    "Square brackets have no meaning in a formula. Group terms with parentheses."
-                )
+                raise where.error("Square brackets have no meaning in a formula. Group terms with parentheses.")
             case Kind.VALUE if token.token[0] in "\"'":
-                raise where.error(
-                    f"{token.token} is quoted text, not a column. A column name goes in backticks."
-                )
+                raise where.error(f"{token.token} is quoted text, not a column. A column name goes in backticks.")
             case Kind.NAME | Kind.VALUE if token.token == "." and text[where.start or 0] != "`":
                 raise where.error(
                     "R's `.` for all other columns is not available. Name the columns, "
@@ -117,12 +113,8 @@ def _tokenize(text: str, start: int, stop: int) -> Iterator[Token]:
         where = Where(text, min(position, len(text)))
         if "quote context" in str(error):
             closer = str(error).rsplit("Expected: ", 1)[-1].strip()[:1]
-            raise where.error(
-                f"The formula ends before a closing {closer} is found for what starts here."
-            ) from None
-        raise where.error(
-            "Quotes cannot stand here. A column name goes in backticks, text inside a call."
-        ) from None
+            raise where.error(f"The formula ends before a closing {closer} is found for what starts here.") from None
+        raise where.error("Quotes cannot stand here. A column name goes in backticks, text inside a call.") from None
 
 
 def _single_operators(token: Token, where: Where) -> Iterator[Token]:
@@ -140,9 +132,7 @@ def _single_operators(token: Token, where: Where) -> Iterator[Token]:
         symbol = next((s for s in OPERATORS if where.formula.startswith(s, position)), None)
         if symbol is None:
             advice = _STRAY.get(rest[0], "Compute the column in the data first.")
-            raise where.at(position).error(
-                f"The character {rest[0]} has no meaning in a formula here. {advice}"
-            )
+            raise where.at(position).error(f"The character {rest[0]} has no meaning in a formula here. {advice}")
         yield Token(symbol, kind=Kind.OPERATOR, source=where.formula, source_start=position)
         rest = rest[len(symbol) :]
         position += len(symbol)

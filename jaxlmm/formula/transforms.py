@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from formulaic.transforms.poly import poly as formulaic_poly
+from formulaic.utils.stateful_transforms import stateful_transform
 
 # fmt: off
 _ONE_ARGUMENT = (
@@ -49,9 +51,7 @@ PATSY_CONTRASTS = frozenset({"Treatment", "Sum", "Helmert", "Poly", "Diff"})
 
 # formulaic's transforms that keep a state or encode a factor. `hashed` and `lag` are left out on purpose:
 # the one loses the levels' names, the other depends on the order of the rows.
-FORMULAIC_FUNCTIONS = frozenset(
-    {"bs", "cr", "cs", "cc", "poly", "scale", "center", "standardize", "C", "I", "Q"}
-)
+FORMULAIC_FUNCTIONS = frozenset({"bs", "cr", "cs", "cc", "poly", "scale", "center", "standardize", "C", "I", "Q"})
 
 
 def log(x: Any, base: float | None = None) -> Any:
@@ -74,6 +74,17 @@ def expit(x: Any) -> Any:
     return 1.0 / (1.0 + np.exp(-x))
 
 
+@stateful_transform
+def poly(x: Any, degree: int = 1, raw: bool = False, _state: Any = None) -> Any:
+    """formulaic's `poly`, with R's two refusals: no degree below 1, and none that the values of x cannot carry."""
+    if not (isinstance(degree, int) and degree >= 1):
+        raise ValueError(f"the degree of a polynomial is a whole number, 1 or more, not {repr(degree).splitlines()[0]}")
+    different = np.unique(np.asarray(x, dtype=float)).size
+    if not (raw or _state or different > degree):
+        raise ValueError(f"degree {degree} needs at least {degree + 1} different values, but there are {different}")
+    return formulaic_poly(x, degree, raw, _state=_state)
+
+
 TRANSFORMS: dict[str, Callable[..., Any]] = {
     **{name: getattr(np, name) for name in _ALSO_WITHOUT_NP},
     "log": log,
@@ -86,11 +97,12 @@ TRANSFORMS: dict[str, Callable[..., Any]] = {
     "atan": np.arctan,
     "ifelse": np.where,
     "where": np.where,
+    "poly": poly,
 }
 
 # Positional arguments of the functions above; formulaic's own take keywords and check themselves.
 ARGUMENTS: dict[str, int] = {
-    **dict.fromkeys(TRANSFORMS, 1),
+    **dict.fromkeys(TRANSFORMS.keys() - FORMULAIC_FUNCTIONS, 1),
     "log": 2,
     "round": 2,
     "maximum": 2,

@@ -74,7 +74,11 @@ def _included(frame: Frame, random: bool | list[str]) -> list[int]:
     names = [factor.grouping.name for factor in frame.factors]
     if isinstance(random, bool | np.bool_):
         return list(range(len(names))) if random else []
-    wanted = [random] if isinstance(random, str) else list(random)
+    if not isinstance(random, str | list | tuple | set):
+        raise DataError(
+            f"random={random!r} is not known; write True, False, or a list of grouping factors such as {names}"
+        )
+    wanted = [random] if isinstance(random, str) else list(dict.fromkeys(random))
     for name in wanted:
         if name not in names:
             raise DataError(

@@ -29,6 +29,6 @@ def wald_interval(
 
 def check_level(level: float) -> float:
     """A confidence level, strictly between 0 and 1."""
-    if not 0.0 < level < 1.0:
+    if not (isinstance(level, float | int | np.number) and 0.0 < level < 1.0):
         raise DesignError(f"level={level!r} is not a confidence level; write a number between 0 and 1, such as 0.95")
     return float(level)

@@ -40,9 +40,7 @@ def eigh(a: jax.Array) -> tuple[jax.Array, jax.Array]:
         rotation = _rotations(matrix, pairs[:, 0], pairs[:, 1])
         return rotation.T @ matrix @ rotation, vectors @ rotation
 
-    matrix, vectors = jax.lax.fori_loop(
-        0, SWEEPS * (size - 1), rotate, (padded, jnp.eye(size, dtype=a.dtype))
-    )
+    matrix, vectors = jax.lax.fori_loop(0, SWEEPS * (size - 1), rotate, (padded, jnp.eye(size, dtype=a.dtype)))
     values = jnp.diagonal(matrix)[:n]
     order = jnp.argsort(values)
     return values[order], vectors[:n, :n][:, order]

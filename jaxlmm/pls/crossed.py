@@ -72,9 +72,7 @@ def compress(plan, gram: Gram):
         padded = np.zeros((zx.shape[0], size, width))
         padded[:, : zx.shape[2], : zx.shape[1]] = zx.transpose(0, 2, 1)
         tx.append(padded)
-    pairs = tuple(
-        _pairs(layout, d, sizes, gram, order, tails) if plan.pairwise[d] else None for d in range(len(order))
-    )
+    pairs = tuple(_pairs(layout, d, sizes, gram, order, tails) if plan.pairwise[d] else None for d in range(len(order)))
     return Crossed(chain, tt, tuple(tx)), CrossedLayout(layout, pairs)
 
 
@@ -147,7 +145,9 @@ def _pairs(layout, d, sizes, gram, order, tails):
                 i, j = i[i <= j], j[i <= j]
             # The first padded entry is an empty block: padding the list with it adds nothing.
             size = bucket(i.size)
-            half = np.where(np.arange(size) < i.size, np.where((a == b) & (pad_last(i, size) == pad_last(j, size)), 0.5, 1.0), 0.0)
+            half = np.where(
+                np.arange(size) < i.size, np.where((a == b) & (pad_last(i, size) == pad_last(j, size)), 0.5, 1.0), 0.0
+            )
             lists[a, b] = index(pad_last(i, size)), index(pad_last(j, size)), half
     return lists
 
@@ -182,7 +182,9 @@ def _subtract_product(blocks, stage, layout, d, shapes):
     """The same with the whitened border written out: one matrix product."""
     n_levels, k = stage.w.shape[2], stage.w.shape[0]
     written = [
-        jnp.zeros((k, n_levels, *shapes[t])).at[:, layout.level[d][t], :, layout.column[d][t]].add(entry.transpose(2, 0, 1))
+        jnp.zeros((k, n_levels, *shapes[t]))
+        .at[:, layout.level[d][t], :, layout.column[d][t]]
+        .add(entry.transpose(2, 0, 1))
         for t, entry in enumerate(stage.across)
     ]
     return {(s, t): b - jnp.einsum("klam,klbn->ambn", written[s], written[t]) for (s, t), b in blocks.items()}

@@ -191,8 +191,7 @@ class CrossProducts:
         """Sums over the rows of both; the two must number their levels alike."""
         other = other.reframe(self.frame, tuple(f.frame for f in self.factors))
         factors = tuple(
-            replace(a, zz=a.zz + b.zz, zf=a.zf + b.zf)
-            for a, b in zip(self.factors, other.factors, strict=True)
+            replace(a, zz=a.zz + b.zz, zf=a.zf + b.zf) for a, b in zip(self.factors, other.factors, strict=True)
         )
         pairs = {key: _merge_pairs(self.pairs[key], other.pairs[key]) for key in self.pairs}
         return CrossProducts(

@@ -17,8 +17,9 @@ from dataclasses import replace
 import jax
 import numpy as np
 
-from jaxlmm.pls.criterion import Reduced, lambdas, profile
+from jaxlmm.pls.criterion import lambdas, profile
 from jaxlmm.pls.plan import Plan
+from jaxlmm.pls.protocol import Reduced
 
 
 def expanded(plan: Plan) -> Plan:

@@ -64,7 +64,7 @@ def compress(plan, gram: Gram):
     p = gram.zx[0].shape[1]
     lower, nx = lower_blocks(gram.zz[0], pad_columns(gram.zx[0], bucket(p)))
     within = np.eye(bucket(p))
-    within[:p, :p] = gram.within
+    within[:p, :p] = _present(gram.within)
     if not plan.unique:
         size = bucket(lower.shape[2])
         return Levels(pad_last(lower, size), pad_last(nx, size), within, np.ones(size)), None
@@ -80,7 +80,8 @@ def compress_response(plan, layout, gram: Gram, response: Response):
     columns = np.concatenate([pad_columns(gram.zx[0], bucket(p)), response.zy[0][:, None, :]], axis=1)
     _, projected = lower_blocks(gram.zz[0], columns)
     nx, ny = projected[:, :-1], projected[:, -1:]
-    xy, yy = np.append(response.within[:-1], np.zeros(bucket(p) - p)), np.asarray(response.within[-1])
+    within = _present(response.within)
+    xy, yy = np.append(within[:-1], np.zeros(bucket(p) - p)), np.asarray(within[-1])
     if not plan.unique:
         return pad_last(ny[:, 0], bucket(ny.shape[2])), xy, yy
     first, where, _ = unique_blocks(gram)
@@ -113,6 +114,12 @@ def solve(plan, layout, factor: Factor, response) -> tuple[jax.Array, jax.Array]
     w, border = factor.parts
     c = jnp.einsum("ijl,jl->il", w, projected)
     return xy + jnp.einsum("kpl,kl->p", border, c), yy + jnp.sum(c * c)
+
+
+def _present(within: np.ndarray | None) -> np.ndarray:
+    """The within-level cross-products, which every design with one grouping factor has."""
+    assert within is not None
+    return within
 
 
 def _outer_sums(a: np.ndarray, b: np.ndarray, where: np.ndarray, n: int) -> np.ndarray:

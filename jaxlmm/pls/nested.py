@@ -139,9 +139,7 @@ def eliminate(layout: ChainLayout, gram: Chain, lambdas, tail_lambdas):
     xx = jnp.diag(gram.xx)
     diagonal = [_congruence(lam, zz, lam) for lam, zz in zip(lambdas, gram.zz, strict=True)]
     fixed = [matmul(lam.T[:, :, None], zx) for lam, zx in zip(lambdas, gram.zx, strict=True)]
-    up = [
-        [_congruence(lambdas[d], b, lambdas[d + 1 + e]) for e, b in enumerate(gram.up[d])] for d in range(depth)
-    ]
+    up = [[_congruence(lambdas[d], b, lambdas[d + 1 + e]) for e, b in enumerate(gram.up[d])] for d in range(depth)]
     across = [
         [_congruence(lambdas[d], b, lam) for b, lam in zip(gram.across[d], tail_lambdas, strict=True)]
         for d in range(depth)

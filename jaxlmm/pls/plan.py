@@ -135,13 +135,8 @@ def _longest_chain(gram: Gram, levels, columns) -> tuple[int, ...]:
     @functools.cache
     def best_from(position: int) -> tuple[int, tuple[int, ...]]:
         s = by_size[position]
-        tails = [
-            best_from(later)
-            for later in range(position + 1, len(by_size))
-            if is_nested(gram, s, by_size[later])
-        ]
+        tails = [best_from(later) for later in range(position + 1, len(by_size)) if is_nested(gram, s, by_size[later])]
         weight, rest = max(tails, key=lambda item: item[0], default=(0, ()))
         return weight + levels[s] * columns[s], (s, *rest)
 
     return max((best_from(i) for i in range(len(by_size))), key=lambda item: item[0])[1]
-

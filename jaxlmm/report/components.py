@@ -69,7 +69,8 @@ def theta(fitted: Fitted) -> pd.Series:
 
 def varcorr(fitted: Fitted) -> pd.DataFrame:
     """Variances, covariances, standard deviations and correlations, the residual last."""
-    sigma, rows = fitted.fit.sigma, []
+    sigma = fitted.fit.sigma
+    rows: list[tuple[str, str | None, str | None, float, float]] = []
     for term in terms(fitted):
         covariance = sigma**2 * term.lambda_ @ term.lambda_.T
         sd = np.sqrt(np.diagonal(covariance))

@@ -121,7 +121,9 @@ def notes(fitted: Fitted) -> list[str]:
         factor = fitted.factors[f]
         term = factor.terms[t]
         size = term.structure.size
-        what = "variance is zero" if size == 1 else f"covariance is singular ({n} of {size} directions without variance)"
+        what = (
+            "variance is zero" if size == 1 else f"covariance is singular ({n} of {size} directions without variance)"
+        )
         lines.append(f"Singular: the estimated {what} for {term.source}; this is a minimum on the boundary.")
     for s, t in certificate.flat:
         a, b = (fitted.factors[i].grouping.name for i in (s, t))
@@ -139,7 +141,7 @@ def _dropped_rows(fitted: Fitted) -> str:
     rows = fitted.frame.rows
     if not rows.n_dropped:
         return ""
-    counts = ", ".join(f"{name.strip()} {count:,}" for name, count in rows.missing.items())
+    counts = ", ".join(f"{name.removesuffix('=')} {count:,}" for name, count in rows.missing.items())
     return f" ({rows.n_dropped:,} more left out for missing values: {counts})"
 
 
@@ -160,7 +162,9 @@ def _random_table(fitted: Fitted) -> pd.DataFrame:
                 f"{covariance[i, j] / (sd[i] * sd[j]):.2f}" if sd[i] * sd[j] > 0 else "nan"
                 for j in range(i if term.structure.name != "diag" else 0)
             ]
-            rows.append((term.group if i == 0 else "", name, covariance[i, i], sd[i], *_padded(correlations, widest - 1)))
+            rows.append(
+                (term.group if i == 0 else "", name, covariance[i, i], sd[i], *_padded(correlations, widest - 1))
+            )
     rows.append(("Residual", "", sigma**2, sigma, *_padded([], widest - 1)))
     names = ["Group", "Effect", "Variance", "Std.Dev.", *(["Corr"] + [""] * (widest - 2))[: widest - 1]]
     table = pd.DataFrame(rows, columns=range(len(names)))

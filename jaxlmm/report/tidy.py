@@ -113,4 +113,4 @@ def _modes(fitted: Fitted, level: float, variances) -> pd.DataFrame:
 def _filled(table: pd.DataFrame) -> pd.DataFrame:
     """Numbers as floats, so that an all-missing column concatenates without a change of type."""
     numbers = COLUMNS[3:]
-    return table.astype({name: float for name in numbers})
+    return table.astype(dict.fromkeys(numbers, float))

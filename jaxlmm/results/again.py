@@ -12,6 +12,7 @@ import pandas as pd
 
 from jaxlmm.design import build
 from jaxlmm.design.checks import check_response
+from jaxlmm.design.table import shown_row
 from jaxlmm.errors import DataError, FormulaError
 from jaxlmm.fit import Control
 from jaxlmm.formula import MixedFormula, parse_formula, write_effects
@@ -41,12 +42,16 @@ def refitted(fitted: Fitted, control: Control, y: Any) -> Fitted:
     try:
         values = np.asarray(y, dtype=float)
     except (TypeError, ValueError):
-        raise DataError("y must hold one number per row of the fit") from None
+        raise DataError("y must be numeric, one value per row of the fit") from None
     if values.shape != (fitted.n_obs,):
         raise DataError(f"y has shape {values.shape}, but the fit has {fitted.n_obs} rows")
     if not np.isfinite(values).all():
-        raise DataError(f"y is {values[~np.isfinite(values)][0]} in position {int(np.argmin(np.isfinite(values)))}")
-    notices = check_response(frame.response, values, frame.design.x)
+        position = int(np.argmin(np.isfinite(values)))
+        what = "missing" if np.isnan(values[position]) else "infinite"
+        raise DataError(
+            f"y is {what} in row {shown_row(frame.rows.index, position)}; refit needs a finite value in every row"
+        )
+    notices = check_response(frame.response, values, frame.design.x, frame.fixed.names)
     design = replace(frame.design, y=values if frame.offset is None else values - frame.offset)
     frame = replace(frame, design=design, notices=notices)
     return fit_frame(frame, fitted.fit.reml, control, fitted.ddf, 0.0)
@@ -88,7 +93,9 @@ def update_formula(old: MixedFormula, change: str) -> str:
         if sign == "-":
             for term in terms:
                 if term not in kept:
-                    raise FormulaError(f"{term} is not in the model, so it cannot be removed; it has {', '.join(random)}", change)
+                    raise FormulaError(
+                        f"{term} is not in the model, so it cannot be removed; it has {', '.join(random)}", change
+                    )
                 kept.remove(term)
         else:
             kept += [term for term in terms if term not in kept]

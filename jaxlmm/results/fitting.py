@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from jaxlmm.design import Frame
+from jaxlmm.errors import DataError
 from jaxlmm.fit import Control, fit_model, prepare
 from jaxlmm.report import Fitted
 
@@ -14,6 +15,8 @@ def fit_frame(frame: Frame, reml: bool, control: Control, ddf: str, design_secon
 
     The caller holds the double-precision scope.
     """
+    if not isinstance(control, Control):
+        raise DataError(f"control is of type {type(control).__name__}; write control=jaxlmm.Control(...)")
     begin = time.perf_counter()
     model = prepare(frame.design, control.plan)
     middle = time.perf_counter()

@@ -255,7 +255,7 @@ class MixedModelResults:
         """Variances of the random effects by group and effect."""
         return report.vcomp(self._fitted)
 
-    def rePCA(self) -> dict[str, pd.DataFrame]:  # noqa: N802 (lme4's name)
+    def rePCA(self) -> dict[str, pd.DataFrame]:
         """Principal components of each factor's random effects: standard deviation and share of variance."""
         return report.principal_components(self._fitted)
 
@@ -364,13 +364,15 @@ class MixedModelResults:
         saving.save(self._fitted, self._control, path, rows)
 
 
-def load(path: str | os.PathLike[str]) -> MixedModelResults:
+def load(path: str | os.PathLike[str], trusted: bool = False) -> MixedModelResults:
     """Read a fit that `MixedModelResults.save` wrote.
 
     Parameters
     ----------
     path : path
         File to read.
+    trusted : bool
+        Whether a formula that was fitted with `trusted=True` may be evaluated again. Such a file can run any code.
 
     Returns
     -------
@@ -393,4 +395,4 @@ def load(path: str | os.PathLike[str]) -> MixedModelResults:
     Intercept    1527.5
     dtype: float64
     """
-    return MixedModelResults(*saving.read(path))
+    return MixedModelResults(*saving.read(path, trusted))

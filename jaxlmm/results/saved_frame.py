@@ -15,7 +15,7 @@ from jaxlmm.covariance import STRUCTURES
 from jaxlmm.design import Design, FactorTerms, Frame, RandomEffects, TermColumns
 from jaxlmm.design.contrasts import Codings
 from jaxlmm.design.levels import Grouping
-from jaxlmm.design.matrices import Matrix
+from jaxlmm.design.matrices import Matrix, column_names
 from jaxlmm.design.table import Rows
 from jaxlmm.errors import SavedModelError
 from jaxlmm.formula import TRANSFORMS, RandomEffectsTerm, parse_effects, parse_formula, write_effects
@@ -34,12 +34,11 @@ def frame_to_json(frame: Frame, arrays: dict[str, np.ndarray], rows: bool) -> di
             arrays["offset"] = frame.offset
         for t, block in enumerate(design.random):
             arrays |= {f"codes{t}": block.codes, f"z{t}": block.z}
-    contrasts = frame.arguments["contrasts"] or {}
     return {
         "formula": frame.formula.source,
         "trusted": frame.formula.trusted,
         "random": [[write_effects(t.effects), list(t.group), t.covariance, t.source] for t in frame.formula.random],
-        "contrasts": {k: v if isinstance(v, str) else np.asarray(v).tolist() for k, v in contrasts.items()},
+        "contrasts": {k: v if isinstance(v, str) else v.tolist() for k, v in frame.codings.resolved.items()},
         "na_action": frame.arguments["na_action"],
         "columns": {str(name): _column(frame.table[name]) for name in frame.table},
         "fixed": _matrix(frame.fixed),
@@ -50,7 +49,8 @@ def frame_to_json(frame: Frame, arrays: dict[str, np.ndarray], rows: bool) -> di
                 "parts": [_plain(levels.tolist()) for levels in factor.grouping.parts],
                 "levels": _plain(factor.grouping.levels.tolist()),
                 "terms": [
-                    [term.source, _matrix(term.matrix), term.structure.name, term.structure.size] for term in factor.terms
+                    [term.source, _matrix(term.matrix), term.structure.name, term.structure.size]
+                    for term in factor.terms
                 ],
             }
             for factor in frame.factors
@@ -75,7 +75,7 @@ def frame_from_json(saved: dict[str, Any], arrays: dict[str, np.ndarray]) -> Fra
     parsed = parse_formula(saved["formula"], trusted=saved["trusted"])
     formula = replace(parsed, random=random)
     table = pd.DataFrame({name: _one_value(column) for name, column in saved["columns"].items()})
-    codings = Codings(saved["contrasts"], table)
+    codings = Codings(saved["contrasts"], table, (formula.fixed, *(term.effects for term in random)), check=False)
     factors = []
     for t, factor in enumerate(saved["factors"]):
         grouping = Grouping(
@@ -127,7 +127,9 @@ def _design(saved, arrays, factors) -> Design:
         )
         return Design(none, np.zeros(0), None, blocks)
     blocks = tuple(
-        RandomEffects(arrays[f"codes{t}"], arrays[f"z{t}"], f.grouping.n_levels, tuple(term.structure for term in f.terms))
+        RandomEffects(
+            arrays[f"codes{t}"], arrays[f"z{t}"], f.grouping.n_levels, tuple(term.structure for term in f.terms)
+        )
         for t, f in enumerate(factors)
     )
     return Design(arrays["x"], arrays["y"], arrays.get("weights"), blocks)
@@ -154,7 +156,7 @@ def _restored(saved: dict[str, Any], effects: SimpleFormula, table: pd.DataFrame
         formula=codings.write(effects),
         output="numpy",
         materializer="pandas",
-        na_action="ignore",  # type: ignore[arg-type]
+        na_action="ignore",
         transform_state=_unplain(saved["transforms"]),
         encoder_state={
             expression: (Factor.Kind.CATEGORICAL, {"categories": values})
@@ -162,7 +164,7 @@ def _restored(saved: dict[str, Any], effects: SimpleFormula, table: pd.DataFrame
         },
     )
     fresh = spec.get_model_matrix(table, context={**TRANSFORMS, **codings.context})
-    names = tuple(codings.short(name) for name in fresh.model_spec.column_names)
+    names = column_names(fresh.model_spec, codings)
     if list(names) != saved["names"]:
         raise SavedModelError(
             f"the saved model has the columns {', '.join(saved['names'])}, but its formula now makes {', '.join(names)}; it "
@@ -175,13 +177,13 @@ def _restored(saved: dict[str, Any], effects: SimpleFormula, table: pd.DataFrame
 def _column(series: pd.Series) -> dict[str, Any]:
     if isinstance(series.dtype, pd.CategoricalDtype):
         return {"categories": _plain(series.cat.categories.tolist()), "ordered": bool(series.cat.ordered)}
-    return {"mean": float(series.mean())}
+    return {"value": float(series.min())}
 
 
 def _one_value(column: dict[str, Any]) -> pd.Series:
-    """One row with the right type: enough to build the structure of a model matrix."""
-    if "mean" in column:
-        return pd.Series([column["mean"]])
+    """One row with the right type, a value that occurred: enough to build the structure of a model matrix."""
+    if "value" in column:
+        return pd.Series([column["value"]])
     levels = column["categories"]
     return pd.Series(pd.Categorical(levels[:1], categories=levels, ordered=column["ordered"]))
 

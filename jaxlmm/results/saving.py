@@ -72,12 +72,13 @@ def save(fitted: Fitted, control: Control, path: str | os.PathLike[str], rows: b
         "yy": fitted.model.response.yy,
     }
     with open(path, "wb") as file:
-        np.savez_compressed(file, header=np.frombuffer(json.dumps(header).encode(), dtype=np.uint8), **arrays)
+        arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 @double
-def read(path: str | os.PathLike[str]) -> tuple[Fitted, Control]:
-    """Read what `save` wrote.
+def read(path: str | os.PathLike[str], trusted: bool = False) -> tuple[Fitted, Control]:
+    """Read what `save` wrote; a formula that escaped the allowlist is evaluated only where `trusted` says so.
 
     Raises
     ------
@@ -85,11 +86,21 @@ def read(path: str | os.PathLike[str]) -> tuple[Fitted, Control]:
         When the file is absent, damaged, or not a model that this version can read.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        with open(path, "rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise SavedModelError(
+                    f"{os.fspath(path)!r} is not a model that jaxlmm saved: it is no npz archive, or cut short"
+                )
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+        if "header" not in arrays:
+            raise SavedModelError(f"{os.fspath(path)!r} is not a model that jaxlmm saved: it has no header")
         header = json.loads(arrays["header"].tobytes())
     except FileNotFoundError:
         raise SavedModelError(f"there is no file {os.fspath(path)!r}") from None
+    except SavedModelError:
+        raise
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as problem:
         raise SavedModelError(f"{os.fspath(path)!r} is not a model that jaxlmm saved: {problem}") from None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
@@ -98,12 +109,17 @@ def read(path: str | os.PathLike[str]) -> tuple[Fitted, Control]:
         raise SavedModelError(
             f"{os.fspath(path)!r} was written in version {header.get('version')} of the format; this jaxlmm reads {VERSION}"
         )
+    if header.get("frame", {}).get("trusted") and not trusted:
+        raise SavedModelError(
+            f"the formula in {os.fspath(path)!r} was trusted to call any function; if you know who wrote the file, and trust "
+            "them to run code on this machine, write load(path, trusted=True)"
+        )
     try:
         return _fitted(header, arrays), Control(**header["control"])
     except (KeyError, IndexError, TypeError) as problem:
-        raise SavedModelError(f"{os.fspath(path)!r} is damaged: {type(problem).__name__} {problem}") from problem
+        raise SavedModelError(f"{os.fspath(path)!r} is damaged: {type(problem).__name__} {problem}") from None
     except JaxlmmError as problem:
-        raise SavedModelError(f"{os.fspath(path)!r} holds a formula that cannot be used: {problem}") from problem
+        raise SavedModelError(f"{os.fspath(path)!r} holds a formula that cannot be used: {problem}") from None
 
 
 def _fitted(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Fitted:
@@ -115,7 +131,13 @@ def _fitted(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Fitted:
         for t in count
         if s < t
     }
-    gram = Gram(tuple(arrays[f"zz{t}"] for t in count), tuple(arrays[f"zx{t}"] for t in count), pairs, header["xx"], arrays.get("within_x"))
+    gram = Gram(
+        tuple(arrays[f"zz{t}"] for t in count),
+        tuple(arrays[f"zx{t}"] for t in count),
+        pairs,
+        header["xx"],
+        arrays.get("within_x"),
+    )
     response = Response(tuple(arrays[f"zy{t}"] for t in count), header["yy"], arrays.get("within_y"))
     coordinates = Coordinates(
         kept=arrays["kept"],

@@ -135,9 +135,7 @@ def test_spelling_of_r(r, python):
     assert random(parse_formula(f"y ~ (0 + {r} | g)")) == [([python], ("g",), "us")]
 
 
-@pytest.mark.parametrize(
-    "response", ["y", "log(y)", "np.log(y)", "I(y / 2)", "`y`", "sqrt(y + 1)", "(y)", "{y / 2}"]
-)
+@pytest.mark.parametrize("response", ["y", "log(y)", "np.log(y)", "I(y / 2)", "`y`", "sqrt(y + 1)", "(y)", "{y / 2}"])
 def test_response(response):
     formula = parse_formula(f"{response} ~ x + (1 | g)")
     assert len(formula.response or ()) == 1
@@ -394,18 +392,9 @@ EVALUATED = [
     ("I(!b)", lambda x: ~(x > 0.5)),
     *((text, None) for text in ("poly(x, 2)", "bs(x, df=4)", "cr(x, df=4)", "cs(x, df=4)", "cc(x, df=4)")),
     *((text, None) for text in ("C(f)", "C(f, contr.sum)", "C(f, contr.helmert)", "C(f, contr.poly)")),
-    *(
-        (text, None)
-        for text in ("C(f, contr.sdif)", "C(f, contr.treatment('b'))", "C(f, Sum)", "C(f, Treatment('b'))")
-    ),
-    *(
-        (text, None)
-        for text in ("relevel(f, ref='b')", "factor(f)", "ordered(f)", "standardize(x)", "C(f, contr.SAS)")
-    ),
-    *(
-        (text, None)
-        for text in ("C(f, {'low': [1, 0, -1]})", "C(f, contr.custom([[1, 0], [0, 1], [-1, -1]]))")
-    ),
+    *((text, None) for text in ("C(f, contr.sdif)", "C(f, contr.treatment('b'))", "C(f, Sum)", "C(f, Treatment('b'))")),
+    *((text, None) for text in ("relevel(f, ref='b')", "factor(f)", "ordered(f)", "standardize(x)", "C(f, contr.SAS)")),
+    *((text, None) for text in ("C(f, {'low': [1, 0, -1]})", "C(f, contr.custom([[1, 0], [0, 1], [-1, -1]]))")),
 ]
 
 
@@ -413,9 +402,7 @@ EVALUATED = [
 def test_formulaic_evaluates(text, expected, data):
     effects = parse_effects(f"~ 1 + {text}")
     columns = data[list(variables_of(effects))]
-    matrix = np.asarray(effects.get_model_matrix(columns, context=TRANSFORMS, na_action="raise"), float)[
-        :, 1:
-    ]
+    matrix = np.asarray(effects.get_model_matrix(columns, context=TRANSFORMS, na_action="raise"), float)[:, 1:]
     assert np.linalg.matrix_rank(matrix) == matrix.shape[1] >= 1
     if expected is not None:
         np.testing.assert_allclose(matrix[:, 0], expected(data["x"].to_numpy()), rtol=1e-13)

@@ -78,9 +78,7 @@ def _find(name: str) -> Path:
     for path in candidates:
         if path.exists():
             return path
-    raise FileNotFoundError(
-        ABSENT if name == "kb07" else f"no reference table named {name!r} in {HERE / 'data'}"
-    )
+    raise FileNotFoundError(ABSENT if name == "kb07" else f"no reference table named {name!r} in {HERE / 'data'}")
 
 
 @cache

@@ -88,5 +88,5 @@ def lmer(
         na_action=na_action,
     )
     control = control or Control()
-    fitted = fit_frame(frame, bool(reml), control, ddf, time.perf_counter() - begin)
+    fitted = fit_frame(frame, reml, control, ddf, time.perf_counter() - begin)
     return MixedModelResults(fitted, control, data)

@@ -24,7 +24,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, cast
 
 from formulaic.formula import SimpleFormula
 from formulaic.parser.types import Factor, Term
@@ -301,7 +301,8 @@ def _rewritten(formula: MixedFormula, terms: list[RandomEffectsTerm], sources: l
 
 
 def _effects(term: Term) -> SimpleFormula:
-    return SimpleFormula([term])
+    # The metaclass of formulaic's Formula hides from a type checker that the class makes its own instances.
+    return cast(SimpleFormula, SimpleFormula(cast(Any, [term])))
 
 
 def _written(group: tuple[str, ...]) -> str:

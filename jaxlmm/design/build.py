@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import narwhals as nw
 import numpy as np
 import pandas as pd
 from formulaic.formula import SimpleFormula
@@ -111,6 +110,18 @@ class Frame:
     codings: Codings
     arguments: dict[str, Any]
     notices: tuple[str, ...]
+
+    def with_rows(self) -> Design:
+        """The design, for a question about the rows of the fit.
+
+        Raises
+        ------
+        DataError
+            When the model was read from a file that holds no rows.
+        """
+        if self.design.n_obs == 0:
+            raise DataError("this model was loaded from a file without its rows; keep them with save(path, rows=True)")
+        return self.design
 
 
 def build(
@@ -249,13 +260,7 @@ def _aligned(values: Any, data: Any, index: pd.Index, name: str) -> pd.Series | 
             f"{name} is a Series whose index is not that of the data; align it with {name}.reindex(data.index), or "
             f"pass {name}.to_numpy() if the order of the rows is the same"
         )
-    try:
-        array = np.asarray(nw.from_native(values, series_only=True, pass_through=True))
-        if array.dtype.kind not in "biufO":
-            raise TypeError
-        array = pd.Series(array.ravel()).to_numpy(float, na_value=np.nan).reshape(array.shape)
-    except (TypeError, ValueError):
-        raise DataError(f"{name} must be the name of a column, or numeric with one value per row") from None
+    array = tables.as_floats(values, f"{name} that is not the name of a column")
     if array.ndim == 0:
         raise DataError(f"{name} is one number, {float(array)}; give one per row, or the name of a column")
     if array.shape != (len(index),):

@@ -21,8 +21,6 @@ def check_response(name: str, y: np.ndarray, x: np.ndarray, names: Iterable[str]
     DesignError
         When there are no more rows than fixed-effects columns, or those hold nothing but zeros.
     """
-    if y.size == 1:
-        raise DesignError("the data has one complete row only; a mixed model needs several per group")
     if np.ptp(y) == 0:
         raise DataError(f"the response {name!r} is constant ({y[0]:g}), so there is no variance to attribute")
     rank_bound = min(x.shape[1], int(np.linalg.matrix_rank(x)) if y.size <= x.shape[1] else x.shape[1])
@@ -55,8 +53,8 @@ def check_factor(grouping: Grouping, source: str, size: int, n_rows: int) -> Non
     levels, name = grouping.n_levels, grouping.name
     if levels < 2:
         raise DesignError(
-            f"grouping factor {name!r} in {source} has one level only ({shown_row(grouping.levels, 0)}); a variance between levels "
-            "needs at least two (five or more to be of use): remove the term"
+            f"grouping factor {name!r} in {source} has one level only ({shown_row(grouping.levels, 0)}); a variance "
+            "between levels needs at least two (five or more to be of use): remove the term"
         )
     if levels >= n_rows:
         raise DesignError(

@@ -166,7 +166,8 @@ def _check_levels(spec: ModelSpec, codings: Codings, part: str) -> None:
     for expression, (_, state) in spec.encoder_state.items():
         levels = list(state.get("categories", (None, None)))
         if len(levels) < 2:
+            written = codings.short(str(expression))
             raise DesignError(
-                f"{part}: the factor {codings.short(str(expression))!r} has one level only ({levels[0]!r}) in the complete rows, so it "
-                "has nothing to compare; leave it out"
+                f"{part}: the factor {written!r} has one level only ({levels[0]!r}) in the complete rows, so it has nothing "
+                "to compare; leave it out"
             )

@@ -199,7 +199,7 @@ def _durations(name: str, dtype: object) -> DataError:
 def _to_pandas(column: nw.Series, name: str) -> pd.Series:
     """A column of another library as pandas, without pyarrow in between."""
     dtype = column.dtype
-    if dtype == nw.Categorical or dtype == nw.Enum:
+    if dtype in (nw.Categorical, nw.Enum):
         strings = column.cast(nw.String).to_list()
         used = {s for s in strings if s is not None}
         # The order of an Enum is the user's; that of a Categorical is the order of appearance, which means nothing.
@@ -246,6 +246,23 @@ def _unknown(name: str, available: list[str], context: str) -> str:
     return f"{name!r}, which the {context} names, is not a column of the data{hint} The columns are: {shown}"
 
 
+def as_floats(values: Any, what: str) -> np.ndarray:
+    """Numbers that are no column of the data, an array or a Series of any library, as floats; missing ones as NaN.
+
+    Raises
+    ------
+    DataError
+        When they are not numbers.
+    """
+    try:
+        array = np.asarray(nw.from_native(values, series_only=True, pass_through=True))
+        if array.dtype.kind not in "biufO":
+            raise TypeError
+        return pd.Series(array.ravel()).to_numpy(float, na_value=np.nan).reshape(array.shape)
+    except (TypeError, ValueError):
+        raise DataError(f"{what} must be numeric, with one value per row") from None
+
+
 def shown_row(index: pd.Index, position: int) -> str:
     """The label of a row, as Python writes it."""
     return repr(index[position : position + 1].tolist()[0])
@@ -287,6 +304,8 @@ def complete_rows(table: pd.DataFrame, na_action: str) -> Rows:
             raise DataError(f"{_shown(name)} is missing in every row, so no row is left to fit")
     if not used.any():
         raise DataError(f"no row is complete: missing values in {counts}")
+    if used.sum() == 1:
+        raise DataError(f"only one row is complete, {shown_row(table.index[used], 0)}; a mixed model needs several per group")
     return Rows(used, table.index[used], missing)
 
 

@@ -5,51 +5,51 @@ data are traced. So a second fit of a similar shape compiles nothing.
 """
 
 from dataclasses import replace
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 
 from jaxlmm import optimize, pls
+from jaxlmm.fit.compiling import program
 
 
-@partial(jax.jit, static_argnums=0)
+@program(0)
 def derivatives(plan, reduced, theta, reml):
     """Value, gradient and Hessian."""
     return pls.derivatives(plan, reduced, theta, reml)
 
 
-@partial(jax.jit, static_argnums=0)
+@program(0)
 def gradient(plan, reduced, theta, reml):
     """Value and gradient."""
     return jax.value_and_grad(lambda t: pls.objective(plan, reduced, t, reml))(theta)
 
 
-@partial(jax.jit, static_argnums=0)
+@program(0)
 def profile(plan, reduced, lambdas, reml):
     """The criterion and its parts at relative covariance factors."""
     return pls.profile(plan, reduced, lambdas, reml)
 
 
-@partial(jax.jit, static_argnums=0)
+@program(0)
 def conditional_modes(plan, reduced, theta):
     """b̂ at θ."""
     return pls.conditional_modes(plan, reduced, theta)
 
 
-@partial(jax.jit, static_argnums=0)
+@program(0)
 def conditional_variances(plan, reduced, theta):
     """Var(b | y) / σ² at θ."""
     return pls.conditional_variances(plan, reduced, theta)
 
 
-@partial(jax.jit, static_argnums=0)
+@program(0)
 def quadratic_forms(plan, reduced, theta, responses, xy):
     """vᵀC⁻¹v of a batch of vectors at θ."""
     return pls.quadratic_forms(plan, reduced, pls.lambdas(plan, theta), responses, xy)
 
 
-@partial(jax.jit, static_argnums=0)
+@program(0)
 def column_curvature(plan, reduced, lambdas, columns, reml):
     """Hessian of the criterion along one more column of Λ for every term: list over pairs of factors of (k, k).
 
@@ -67,11 +67,11 @@ def column_curvature(plan, reduced, lambdas, columns, reml):
     return jax.hessian(moved)([jnp.zeros(lam.shape[0]) for lam in lambdas])
 
 
-propose = jax.jit(optimize.propose)
-accept = jax.jit(optimize.accept)
+propose = program()(optimize.propose)
+accept = program()(optimize.accept)
 
 
-@jax.jit
+@program()
 def quasi_accept(state, proposal, value, gradient):
     """Accept with a Hessian updated from gradients; a step that is not taken teaches it, too."""
     hessian = optimize.symmetric_rank_one(state, proposal, value, gradient)

@@ -89,7 +89,7 @@ def _included(frame: Frame, random: bool | list[str]) -> list[int]:
 
 
 def _fitted_rows(frame: Frame):
-    design = frame.design
+    design = frame.with_rows()
     n = design.n_obs
     offset = np.zeros(n) if frame.offset is None else frame.offset
     weights = np.ones(n) if design.weights is None else design.weights

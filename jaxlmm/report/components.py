@@ -95,7 +95,7 @@ def chosen(fitted: Fitted, which: str | list[str] | None) -> list[int]:
         When a name is none of them.
     """
     names = [factor.grouping.name for factor in fitted.factors]
-    wanted = names if which is None else [which] if isinstance(which, str) else list(which)
+    wanted = names if which is None else list(which) if isinstance(which, list | tuple) else [which]
     for name in wanted:
         if name not in names:
             raise DataError(f"{name!r} is not a grouping factor of this fit; those are: {', '.join(map(repr, names))}")

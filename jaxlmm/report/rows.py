@@ -9,7 +9,7 @@ from jaxlmm.report.record import Fitted
 
 def fitted_values(fitted: Fitted, random: bool = True) -> np.ndarray:
     """X β̂ + Z b̂ + offset (n,) on the rows of the fit."""
-    design = fitted.frame.design
+    design = fitted.frame.with_rows()
     values = design.x[:, fitted.model.coordinates.kept] @ fitted.fit.beta
     if random:
         for block, b in zip(design.random, fitted.fit.b, strict=True):
@@ -19,5 +19,5 @@ def fitted_values(fitted: Fitted, random: bool = True) -> np.ndarray:
 
 def response(fitted: Fitted) -> np.ndarray:
     """The response (n,), offset included."""
-    y = fitted.frame.design.y
+    y = fitted.frame.with_rows().y
     return y if fitted.frame.offset is None else y + fitted.frame.offset

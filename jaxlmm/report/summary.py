@@ -80,27 +80,31 @@ def summarize(fitted: Fitted, ddf: str) -> Summary:
     log_likelihood, k = fitted.log_likelihood(), fitted.n_parameters
     aic, bic = -2 * log_likelihood + 2 * k, -2 * log_likelihood + np.log(fitted.n_obs) * k
     groups = ", ".join(f"{f.grouping.name} {f.grouping.n_levels:,}" for f in fitted.factors)
-    value = response(fitted)
-    scaled = (value - fitted_values(fitted)) / fit.sigma
-    if frame.design.weights is not None:
-        scaled = scaled * np.sqrt(frame.design.weights)
-    quartiles = ", ".join(f"{q:.3f}" for q in np.quantile(scaled, [0, 0.25, 0.5, 0.75, 1]))
-    facts = (
+    facts = [
         ("Formula", " ".join(frame.formula.source.split())),
         ("Rows", f"{fitted.n_obs:,}{_dropped_rows(fitted)}"),
         ("Groups", groups),
         ("REML criterion" if fit.reml else "Deviance", f"{fit.objective:.4f}"),
         ("logLik, AIC, BIC", f"{log_likelihood:.4f}, {aic:.4f}, {bic:.4f}"),
-        ("Scaled residuals", f"{quartiles}  (min, quartiles, max)"),
-    )
+    ]
+    if frame.design.n_obs:  # a loaded model may have no rows
+        facts.append(("Scaled residuals", f"{_residual_quartiles(fitted)}  (min, quartiles, max)"))
     return Summary(
         f"Linear mixed model fitted by {kind}",
-        facts,
+        tuple(facts),
         _random_table(fitted),
         _fixed_table(fitted, ddf),
         f"Fixed effects ({_distribution(ddf)})",
         tuple(notes(fitted)),
     )
+
+
+def _residual_quartiles(fitted: Fitted) -> str:
+    scaled = (response(fitted) - fitted_values(fitted)) / fitted.fit.sigma
+    weights = fitted.frame.design.weights
+    if weights is not None:
+        scaled = scaled * np.sqrt(weights)
+    return ", ".join(f"{q:.3f}" for q in np.quantile(scaled, [0, 0.25, 0.5, 0.75, 1]))
 
 
 def notes(fitted: Fitted) -> list[str]:

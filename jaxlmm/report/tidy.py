@@ -44,7 +44,7 @@ def tidy(fitted: Fitted, effects: str, ddf: str, level: float, variances) -> pd.
     }
     if effects == "all":
         return pd.concat([_filled(make()) for make in (makers["fixed"], makers["ran_pars"])], ignore_index=True)
-    if effects not in makers:
+    if not isinstance(effects, str) or effects not in makers:
         raise DataError(f"effects={effects!r} is not known; write 'fixed', 'ran_pars', 'ran_vals' or 'all'")
     return makers[effects]()
 
@@ -70,7 +70,9 @@ def augment(fitted: Fitted) -> pd.DataFrame:
     """The columns of the model with fitted values and residuals beside them."""
     value, fixed = fitted_values(fitted), fitted_values(fitted, random=False)
     y = response(fitted)
-    table = fitted.frame.table.copy(deep=False)
+    table = fitted.frame.table
+    # A loaded model keeps the design's rows at most, and not the columns that it was made of.
+    table = table.copy(deep=False) if len(table) == len(y) else pd.DataFrame(index=fitted.frame.rows.index)
     if fitted.frame.response not in table:
         table.insert(0, fitted.frame.response, y)
     return table.assign(fitted=value, resid=y - value, fixed=fixed)

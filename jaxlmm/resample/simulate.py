@@ -11,11 +11,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlmm.design import Design
+from jaxlmm.errors import DataError
 from jaxlmm.fit import Fit
 
 
 def simulate(design: Design, fit: Fit, mean: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """Draw n responses (n_obs, n) given the fixed part `mean` (n_obs,), offset included."""
+    """Draw n responses (n_obs, n) given the fixed part `mean` (n_obs,), offset included.
+
+    Raises
+    ------
+    DataError
+        When `n` is not a number of replicates, or `seed` not an integer.
+    """
+    if not isinstance(n, int | np.integer) or n < 1:
+        raise DataError(f"n={n!r} is not a number of replicates; write 1 or more")
+    if not isinstance(seed, int | np.integer):
+        raise DataError(f"seed={seed!r} is not an integer")
     key = jax.random.key(seed, impl="threefry2x32")
     root = np.ones(design.n_obs) if design.weights is None else np.sqrt(design.weights)
     answer = np.empty((design.n_obs, n))

@@ -12,7 +12,7 @@ import pandas as pd
 
 from jaxlmm.design import build
 from jaxlmm.design.checks import check_response
-from jaxlmm.design.table import shown_row
+from jaxlmm.design.table import as_floats, shown_row
 from jaxlmm.errors import DataError, FormulaError
 from jaxlmm.fit import Control
 from jaxlmm.formula import MixedFormula, parse_formula, write_effects
@@ -37,12 +37,10 @@ def refitted(fitted: Fitted, control: Control, y: Any) -> Fitted:
         When `y` is not one finite number per row of the fit.
     """
     frame = fitted.frame
+    design = frame.with_rows()
     if isinstance(y, pd.Series) and not y.index.equals(frame.rows.index):
         raise DataError("y is a Series whose index is not that of the fit's rows; align it, or pass y.to_numpy()")
-    try:
-        values = np.asarray(y, dtype=float)
-    except (TypeError, ValueError):
-        raise DataError("y must be numeric, one value per row of the fit") from None
+    values = as_floats(y, "y")
     if values.shape != (fitted.n_obs,):
         raise DataError(f"y has shape {values.shape}, but the fit has {fitted.n_obs} rows")
     if not np.isfinite(values).all():
@@ -51,8 +49,8 @@ def refitted(fitted: Fitted, control: Control, y: Any) -> Fitted:
         raise DataError(
             f"y is {what} in row {shown_row(frame.rows.index, position)}; refit needs a finite value in every row"
         )
-    notices = check_response(frame.response, values, frame.design.x, frame.fixed.names)
-    design = replace(frame.design, y=values if frame.offset is None else values - frame.offset)
+    notices = check_response(frame.response, values, design.x, frame.fixed.names)
+    design = replace(design, y=values if frame.offset is None else values - frame.offset)
     frame = replace(frame, design=design, notices=notices)
     return fit_frame(frame, fitted.fit.reml, control, fitted.ddf, 0.0)
 
@@ -70,6 +68,8 @@ def updated(fitted: Fitted, control: Control, data: Any, formula: str, changes: 
     for name in changes:
         if name not in CHANGES:
             raise DataError(f"update() cannot change {name!r}; it changes the formula and {', '.join(CHANGES)}")
+    if not isinstance(formula, str):
+        raise FormulaError(f'an update is a string, such as ". ~ . - x"; this is of type {type(formula).__name__}')
     frame = fitted.frame
     text = update_formula(frame.formula, formula)
     begin = time.perf_counter()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
+
 from jaxlmm.design import Frame
 from jaxlmm.errors import DataError
 from jaxlmm.fit import Control, fit_model, prepare
@@ -14,9 +16,19 @@ def fit_frame(frame: Frame, reml: bool, control: Control, ddf: str, design_secon
     """Reduce the design, minimize the criterion, and keep the names beside the numbers.
 
     The caller holds the double-precision scope.
+
+    Raises
+    ------
+    DataError
+        When `reml` or `control` is not what its name says.
     """
+    if not isinstance(reml, bool | np.bool_):
+        raise DataError(f"reml={reml!r} is neither True (REML) nor False (maximum likelihood)")
     if not isinstance(control, Control):
         raise DataError(f"control is of type {type(control).__name__}; write control=jaxlmm.Control(...)")
+    n_theta = sum(term.structure.n_theta for factor in frame.factors for term in factor.terms)
+    if control.start is not None and (np.shape(control.start) != (n_theta,) or not np.isfinite(control.start).all()):
+        raise DataError(f"Control(start=...) must hold one finite number per covariance parameter, {n_theta} in this model")
     begin = time.perf_counter()
     model = prepare(frame.design, control.plan)
     middle = time.perf_counter()

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import jax
 import pytest
 
+from tests.fit.quick import quick
+
 
 @pytest.fixture(scope="module")
 def double() -> Iterator[None]:
@@ -14,4 +16,15 @@ def double() -> Iterator[None]:
     module's scope because hypothesis runs many examples within one test.
     """
     with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="module")
+def quick_programs() -> Iterator[None]:
+    """The programs of `jaxlmm.fit.programs`, compiled with little effort, for a module that needs many of them."""
+    from jaxlmm.fit import programs
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("derivatives", "profile", "conditional_modes", "conditional_variances", "column_curvature"):
+            patch.setattr(programs, name, quick(getattr(programs, name).__wrapped__, static_argnums=0))
         yield

@@ -6,6 +6,7 @@ once, and put terms on the same factor into one block. Called by `api`; everythi
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -172,6 +173,8 @@ def build(
     table = _used(table, rows)
     codings = Codings(contrasts, table, (formula.fixed, *(term.effects for term in formula.random)))
 
+    if formula.response is None:
+        raise FormulaError("the formula has no response; begin it with the response and ~", formula.source)
     response = model_matrix(formula.response, table, codings, "the response")
     if response.values.shape[1] != 1:
         written = str(formula.response[0])
@@ -241,7 +244,7 @@ def lme4_order(n_levels: list[int]) -> list[int]:
     results show (Bates et al. 2015, §3.2).
     """
     terms = list(range(len(n_levels)))
-    if all(a >= b for a, b in zip(n_levels[:-1], n_levels[1:], strict=True)):
+    if all(a >= b for a, b in itertools.pairwise(n_levels)):
         return terms
     return sorted(terms, key=lambda i: n_levels[i])[::-1]
 

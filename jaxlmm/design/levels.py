@@ -85,10 +85,7 @@ def code_levels(table: pd.DataFrame, columns: tuple[str, ...], integers: frozens
         parts.append(levels)
         combined = combined * len(levels) + code
     keys, codes = np.unique(combined, return_inverse=True)
-    if len(columns) == 1:
-        labels = parts[0]
-    else:
-        labels = pd.Index([_joined(key, parts) for key in keys], dtype=object)
+    labels = parts[0] if len(columns) == 1 else pd.Index([_joined(key, parts) for key in keys], dtype=object)
     name = ":".join(columns)
     return Grouping(name, columns, tuple(parts), keys, labels.rename(name)), codes.astype(np.int32)
 

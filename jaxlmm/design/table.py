@@ -305,7 +305,9 @@ def complete_rows(table: pd.DataFrame, na_action: str) -> Rows:
     if not used.any():
         raise DataError(f"no row is complete: missing values in {counts}")
     if used.sum() == 1:
-        raise DataError(f"only one row is complete, {shown_row(table.index[used], 0)}; a mixed model needs several per group")
+        raise DataError(
+            f"only one row is complete, {shown_row(table.index[used], 0)}; a mixed model needs several per group"
+        )
     return Rows(used, table.index[used], missing)
 
 

@@ -97,10 +97,10 @@ def _expression(node: ast.expr, names: Names, where: Where) -> None:  # noqa: PL
             for element in elements:
                 _expression(element, names, where)
         case ast.Dict(keys=keys, values=values):
-            for element in [*keys, *values]:
-                if element is None:
+            for entry in [*keys, *values]:
+                if entry is None:
                     raise _refused(node, where)
-                _expression(element, names, where)
+                _expression(entry, names, where)
         case _:
             raise _refused(node, where)
 

@@ -106,7 +106,7 @@ def ranef(fitted: Fitted, which: str | list[str] | None) -> dict[str, pd.DataFra
     """Conditional modes, level by effect, of each grouping factor."""
     return {
         fitted.factors[t].grouping.name: pd.DataFrame(
-            fitted.fit.b[t], index=fitted.factors[t].grouping.levels, columns=_unique(fitted.factors[t].columns)
+            fitted.fit.b[t].copy(), index=fitted.factors[t].grouping.levels, columns=_unique(fitted.factors[t].columns)
         )
         for t in chosen(fitted, which)
     }

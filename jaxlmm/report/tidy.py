@@ -36,14 +36,15 @@ def coefficients(fitted: Fitted, ddf: str, level: float = 0.95) -> pd.DataFrame:
 
 
 def tidy(fitted: Fitted, effects: str, ddf: str, level: float, variances) -> pd.DataFrame:
-    """One row per term with broom.mixed's columns; `variances` is called for "ran_vals" only."""
+    """One row per term with broom.mixed's columns; `variances` is called for conditional modes only."""
     makers = {
         "fixed": lambda: _fixed(fitted, ddf, level),
         "ran_pars": lambda: _parameters(fitted),
         "ran_vals": lambda: _modes(fitted, level, variances()),
     }
     if effects == "all":
-        return pd.concat([_filled(make()) for make in (makers["fixed"], makers["ran_pars"])], ignore_index=True)
+        parts = [make().reindex(columns=[*COLUMNS[:2], "level", *COLUMNS[2:]]) for make in makers.values()]
+        return pd.concat([_filled(part) for part in parts], ignore_index=True)
     if not isinstance(effects, str) or effects not in makers:
         raise DataError(f"effects={effects!r} is not known; write 'fixed', 'ran_pars', 'ran_vals' or 'all'")
     return makers[effects]()

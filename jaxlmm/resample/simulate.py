@@ -27,6 +27,11 @@ def simulate(design: Design, fit: Fit, mean: np.ndarray, n: int, seed: int) -> n
         raise DataError(f"n={n!r} is not a number of replicates; write 1 or more")
     if not isinstance(seed, int | np.integer):
         raise DataError(f"seed={seed!r} is not an integer")
+    with jax.threefry_partitionable(True):
+        return _draw(design, fit, mean, n, seed)
+
+
+def _draw(design: Design, fit: Fit, mean: np.ndarray, n: int, seed: int) -> np.ndarray:
     key = jax.random.key(seed, impl="threefry2x32")
     root = np.ones(design.n_obs) if design.weights is None else np.sqrt(design.weights)
     answer = np.empty((design.n_obs, n))

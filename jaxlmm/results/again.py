@@ -103,6 +103,26 @@ def update_formula(old: MixedFormula, change: str) -> str:
     before = before if before.startswith("0") else f"({before})"
     fixed = re.sub(DOT, before, BAR.sub("", right)).strip() or "1"
     offsets = [f"offset({text})" for text in old.offsets] if keeps else []
-    side = re.sub(DOT, response, left).strip()
+    fixed, gone = _without_offsets(fixed)
+    for text in gone:
+        if text not in offsets:
+            raise FormulaError(f"{text} is not in the model, so it cannot be removed", change)
+        offsets.remove(text)
+    side = re.sub(DOT, response, left).strip() or response
     new = parse_formula(f"{side} ~ {' + '.join([fixed, *kept, *offsets])}", trusted=old.trusted)
+    offsets = [f"offset({text})" for text in new.offsets]
     return f"{side} ~ {' + '.join([write_effects(new.fixed) if new.fixed else '0', *kept, *offsets])}"
+
+
+def _without_offsets(text: str) -> tuple[str, list[str]]:
+    """The text less every `- offset(...)` in it, and those offsets as the parser writes them."""
+    gone = []
+    while (found := re.search(r"-\s*offset\(", text)) is not None:
+        end, depth = found.end(), 1
+        while end < len(text) and depth:
+            depth += {"(": 1, ")": -1}.get(text[end], 0)
+            end += 1
+        written = text[found.start() : end].lstrip("- ")
+        gone += [f"offset({inner})" for inner in parse_formula(f"y ~ 1 + {written}").offsets]
+        text = text[: found.start()] + text[end:]
+    return text, gone

@@ -28,7 +28,9 @@ def fit_frame(frame: Frame, reml: bool, control: Control, ddf: str, design_secon
         raise DataError(f"control is of type {type(control).__name__}; write control=jaxlmm.Control(...)")
     n_theta = sum(term.structure.n_theta for factor in frame.factors for term in factor.terms)
     if control.start is not None and (np.shape(control.start) != (n_theta,) or not np.isfinite(control.start).all()):
-        raise DataError(f"Control(start=...) must hold one finite number per covariance parameter, {n_theta} in this model")
+        raise DataError(
+            f"Control(start=...) must hold one finite number per covariance parameter, {n_theta} in this model"
+        )
     begin = time.perf_counter()
     model = prepare(frame.design, control.plan)
     middle = time.perf_counter()

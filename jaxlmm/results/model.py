@@ -54,7 +54,7 @@ class MixedModelResults:
     @property
     def params(self) -> pd.Series:
         """Fixed-effects coefficients by name."""
-        return pd.Series(self._fitted.fit.beta, index=self._fitted.coefficients)
+        return pd.Series(self._fitted.fit.beta.copy(), index=self._fitted.coefficients)
 
     fe_params = params
 

@@ -27,7 +27,9 @@ def frame_to_json(frame: Frame, arrays: dict[str, np.ndarray], rows: bool) -> di
         arrays[f"keys{t}"] = factor.grouping.keys
     if rows:
         design = frame.design
-        arrays |= {"x": design.x, "y": design.y}
+        labels = frame.rows.index
+        numbers = pd.api.types.is_numeric_dtype(labels.dtype)
+        arrays |= {"x": design.x, "y": design.y, "index": labels.to_numpy() if numbers else np.array([*map(str, labels)])}
         if design.weights is not None:
             arrays["weights"] = design.weights
         if frame.offset is not None:
@@ -95,7 +97,7 @@ def frame_from_json(saved: dict[str, Any], arrays: dict[str, np.ndarray]) -> Fra
     return Frame(
         formula,
         _design(saved, arrays, factors),
-        Rows(used, pd.RangeIndex(saved["n_used"]), saved["missing"]),
+        Rows(used, _index(saved, arrays), saved["missing"]),
         _restored(saved["fixed"], formula.fixed, table, codings),
         tuple(factors),
         tuple(map(tuple, saved["term_order"])),
@@ -111,6 +113,11 @@ def frame_from_json(saved: dict[str, Any], arrays: dict[str, np.ndarray]) -> Fra
         },
         tuple(saved["notices"]),
     )
+
+
+def _index(saved: dict[str, Any], arrays: dict[str, np.ndarray]) -> pd.Index:
+    """Labels of the rows, or their numbers where rows were not saved."""
+    return pd.Index(arrays["index"]) if saved["has_rows"] else pd.RangeIndex(saved["n_used"])
 
 
 def _design(saved, arrays, factors) -> Design:

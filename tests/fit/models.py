@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
-import jax
 import numpy as np
 
 from jaxlmm.covariance import STRUCTURES, Structure
@@ -17,9 +13,6 @@ from tests.oracle import Array, Factor, Problem
 
 BY_HAND = Certificate("converged", 0, 0.0, 0.0, 0.0, (), float("nan"), ())
 """For `evaluate` at a theta that nobody has optimized."""
-
-QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-"""What the compiler may leave out: small problems run once, and are compiled four times as fast (measured)."""
 
 
 def structures(terms: tuple[tuple[str, int], ...]) -> tuple[Structure, ...]:
@@ -59,24 +52,3 @@ def user_lambdas(model: Model, lambdas: list[Array]) -> list[Array]:
     """Relative covariance factors in the user's columns and weights (square, perhaps not triangular)."""
     root = np.sqrt(model.coordinates.weight_scale)
     return [a @ lam / root for a, lam in zip(model.coordinates.factor_maps, lambdas, strict=True)]
-
-
-def quick(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A jitted function of (plan, ...) that is compiled with little optimization."""
-    slow = jax.jit(function, static_argnums=0)
-
-    @functools.cache
-    def compiled(plan, tree, shapes):
-        arguments = jax.tree.unflatten(tree, [jax.ShapeDtypeStruct(*s) for s in shapes])
-        lowered = slow.lower(plan, *arguments)
-        try:
-            return lowered.compile(compiler_options=QUICK)
-        except jax.errors.JaxRuntimeError:  # a version of XLA without one of the options
-            return lowered.compile()
-
-    def call(plan, *arguments):
-        arguments = jax.tree.map(jax.numpy.asarray, arguments)
-        leaves, tree = jax.tree.flatten(arguments)
-        return compiled(plan, tree, tuple((x.shape, x.dtype) for x in leaves))(*arguments)
-
-    return call

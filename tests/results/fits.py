@@ -126,10 +126,8 @@ class Henderson:
         rows = np.hstack([x, *self._random(blocks, chosen)])
         variance = np.einsum("ri,ij,rj->r", rows, self.inverse, rows)
         for i, (block, levels) in enumerate(zip(blocks, self.levels, strict=True)):
-            if i in chosen:
-                drawn = ~block.labels.isin(levels).to_numpy()
-            else:
-                drawn = np.full(len(rows), interval == "prediction")
+            new = ~block.labels.isin(levels).to_numpy()
+            drawn = new if i in chosen else np.full(len(rows), interval == "prediction")
             variance = variance + drawn * np.einsum("ri,ij,rj->r", block.z, block.sigma, block.z)
         return rows @ self.solution, variance + (self.sigma2 if interval == "prediction" else 0.0)
 

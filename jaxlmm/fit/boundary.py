@@ -7,6 +7,7 @@ columns of a square factor, half of the Hessian along such a column is G exactly
 moved into the direction of steepest descent and continues. Called by `fit.single` for one lane.
 """
 
+import itertools
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -53,7 +54,7 @@ class Boundary(NamedTuple):
 def term_slices(terms: tuple[Structure, ...]) -> list[slice]:
     """Where each term's columns lie among the factor's."""
     ends = np.cumsum([0, *(term.size for term in terms)])
-    return [slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    return [slice(a, b) for a, b in itertools.pairwise(ends)]
 
 
 def numpy_lambdas(plan: pls.Plan, theta: np.ndarray) -> list[np.ndarray]:
@@ -98,7 +99,7 @@ def examine(model, theta: np.ndarray, reml: float) -> Boundary | None:
 def _steepest(plan, reduced, lambdas, bases, reml):
     """Smallest slope in ΛΛᵀ over the singular directions of all terms, and the way out if it is negative."""
     columns = []
-    for terms, found in zip(plan.terms, bases, strict=True):
+    for terms in plan.terms:
         own = [
             np.arange(block.start, block.stop) if term.name == "diag" else np.full(term.size, block.stop - 1)
             for term, block in zip(terms, term_slices(terms), strict=True)

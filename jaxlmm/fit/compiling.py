@@ -21,7 +21,7 @@ def compiler_options() -> dict[str, Any] | None:
         return None
     try:
         jax.jit(lambda x: x, compiler_options=CPU_OPTIONS)(0)
-    except Exception:  # noqa: BLE001 (whatever an XLA without the option raises: it is an optimization only)
+    except Exception:  # whatever an XLA without the option raises: it is an optimization only
         return None
     return CPU_OPTIONS
 

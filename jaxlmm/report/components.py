@@ -151,7 +151,7 @@ def random_effects(fitted: Fitted) -> dict[Any, pd.Series]:
     frames = ranef(fitted, None)
     if len(frames) == 1:
         (frame,) = frames.values()
-        return {level: row for level, row in frame.iterrows()}
+        return dict(frame.iterrows())
     return {(name, level): row for name, frame in frames.items() for level, row in frame.iterrows()}
 
 

@@ -29,7 +29,11 @@ def frame_to_json(frame: Frame, arrays: dict[str, np.ndarray], rows: bool) -> di
         design = frame.design
         labels = frame.rows.index
         numbers = pd.api.types.is_numeric_dtype(labels.dtype)
-        arrays |= {"x": design.x, "y": design.y, "index": labels.to_numpy() if numbers else np.array([*map(str, labels)])}
+        arrays |= {
+            "x": design.x,
+            "y": design.y,
+            "index": labels.to_numpy() if numbers else np.array([*map(str, labels)]),
+        }
         if design.weights is not None:
             arrays["weights"] = design.weights
         if frame.offset is not None:

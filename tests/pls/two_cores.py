@@ -35,8 +35,9 @@ def batched(plan):
     import jax
 
     from jaxlmm import pls
+    from tests.fit.quick import quick
 
-    return jax.jit(lambda reduced, thetas: jax.vmap(lambda t: pls.derivatives(plan, reduced, t, 1.0))(thetas))
+    return quick(lambda reduced, thetas: jax.vmap(lambda t: pls.derivatives(plan, reduced, t, 1.0))(thetas))
 
 
 def lanes(theta):

@@ -153,3 +153,39 @@ def marginal_covariance(case_id: str) -> np.ndarray:
         labels = block.labels.to_numpy()
         total = total + (labels[:, None] == labels[None, :]) * (block.z @ block.sigma @ block.z.T)
     return total
+
+
+def leaves(value: Any) -> list[Any]:
+    """Every array, column and scalar inside an answer."""
+    if isinstance(value, pd.DataFrame):
+        return [value[name] for name in value]
+    if isinstance(value, dict):
+        return [leaf for part in value.values() for leaf in leaves(part)]
+    if isinstance(value, list | tuple):
+        return [leaf for part in value for leaf in leaves(part)]
+    return [value]
+
+
+NUMERIC = {
+    **{name: lambda f, name=name: getattr(f, name) for name in ("params", "fe_params", "bse", "bse_fe", "tvalues")},
+    **{name: lambda f, name=name: getattr(f, name) for name in ("pvalues", "theta", "fittedvalues", "resid")},
+    **{name: lambda f, name=name: getattr(f, name) for name in ("random_effects", "cov_re", "vcomp")},
+    "conf_int": lambda f: f.conf_int(),
+    "cov_params": lambda f: f.cov_params(),
+    "ranef": lambda f: f.ranef(),
+    "coef": lambda f: f.coef(),
+    "rePCA": lambda f: f.rePCA(),
+    "predict": lambda f: f.predict(),
+    "predict interval": lambda f: f.predict(interval="confidence"),
+    "simulate": lambda f: f.simulate(2),
+}
+MIXED = {
+    "varcorr": lambda f: f.varcorr,
+    "ranef condvar": lambda f: f.ranef(condvar=True),
+    "tidy": lambda f: f.tidy(),
+    "tidy ran_pars": lambda f: f.tidy("ran_pars"),
+    "tidy ran_vals": lambda f: f.tidy("ran_vals"),
+    "tidy all": lambda f: f.tidy("all"),
+    "glance": lambda f: f.glance(),
+    "augment": lambda f: f.augment(),
+}

@@ -19,7 +19,7 @@ from formulaic.parser.types import Factor, Term
 from jaxlmm.covariance import STRUCTURES, Structure
 from jaxlmm.design import table as tables
 from jaxlmm.design.arrays import Design, RandomEffects
-from jaxlmm.design.checks import check_factor, check_response
+from jaxlmm.design.checks import check_effects, check_factor, check_response
 from jaxlmm.design.contrasts import Codings
 from jaxlmm.design.levels import Grouping, code_levels
 from jaxlmm.design.matrices import Matrix, model_matrix, whole
@@ -221,6 +221,7 @@ def _random_part(terms: tuple[RandomEffectsTerm, ...], table: pd.DataFrame, codi
         matrix = model_matrix(term.effects, table, codings, term.source)
         structure = STRUCTURES[term.covariance](matrix.values.shape[1])
         check_factor(groupings[term.group][0], term.source, structure.size, len(table))
+        check_effects(term, matrix.names, [(t.source, t.matrix.names) for _, t in columns.get(term.group, [])])
         columns.setdefault(term.group, []).append((number, TermColumns(term.source, matrix, structure)))
     order = lme4_order([groupings[term.group][0].n_levels for term in terms])
     groups = list(dict.fromkeys(terms[number].group for number in order))

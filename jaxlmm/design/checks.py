@@ -9,6 +9,7 @@ import numpy as np
 from jaxlmm.design.levels import Grouping
 from jaxlmm.design.table import shown_row
 from jaxlmm.errors import DataError, DesignError
+from jaxlmm.formula import RandomEffectsTerm
 
 
 def check_response(name: str, y: np.ndarray, x: np.ndarray, names: Iterable[str] = ()) -> tuple[str, ...]:
@@ -66,3 +67,20 @@ def check_factor(grouping: Grouping, source: str, size: int, n_rows: int) -> Non
             f"{source} has {levels} levels times {size} effects = {levels * size} random effects, but there are only "
             f"{n_rows} rows, so they are confounded with the residual: use fewer effects, such as (1 | {name})"
         )
+
+
+def check_effects(term: RandomEffectsTerm, names: tuple[str, ...], before: list[tuple[str, tuple[str, ...]]]) -> None:
+    """Refuse an effect that stands twice on one grouping factor.
+
+    Raises
+    ------
+    DesignError
+        When two terms share an effect: only the sum of its two variances could be estimated.
+    """
+    for source, others in before:
+        twice = [name for name in names if name in others]
+        if twice:
+            raise DesignError(
+                f"{source} and {term.source} both have the effect {twice[0]!r} of {':'.join(term.group)!r}, so only the "
+                "sum of its two variances could be estimated; keep it in one of them: (x | g), or (1 | g) + (0 + x | g)"
+            )

@@ -20,6 +20,10 @@ from jaxlmm.errors import DataError, DesignError, FormulaError
 from jaxlmm.formula import TRANSFORMS, variables_of
 
 
+NOISE = 1e-13
+"""A column this much smaller than the largest of its term holds nothing but rounding errors."""
+
+
 @dataclass(frozen=True)
 class Matrix:
     """Columns of one part of the formula.
@@ -75,6 +79,8 @@ def model_matrix(effects: SimpleFormula, table: pd.DataFrame, codings: Codings, 
     _check_levels(spec, codings, part)
     names = column_names(spec, codings)
     values = _finite(np.asarray(matrix, dtype=float), names, table.index, part)
+    for columns in spec.term_slices.values():
+        values[:, columns] = _without_noise(values[:, columns])
     terms = tuple((codings.short(str(term)), columns) for term, columns in spec.term_slices.items())
     return Matrix(values, names, terms, spec)
 
@@ -107,6 +113,12 @@ def column_names(spec: ModelSpec, codings: Codings) -> tuple[str, ...]:
             short = functools.partial(_relabel, expression)
             names = [level.sub(short, name) for name in names]
     return tuple(codings.short(name) for name in names)
+
+
+def _without_noise(columns: np.ndarray) -> np.ndarray:
+    """Columns of one term that are rounding errors of zero, set to zero: a spline's piece that no row reaches."""
+    size = np.abs(columns).max(axis=0, initial=0.0)
+    return np.where(size <= NOISE * size.max(initial=0.0), 0.0, columns)
 
 
 def _relabel(expression: str, match: re.Match[str]) -> str:

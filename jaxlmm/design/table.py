@@ -21,6 +21,10 @@ import pandas as pd
 from jaxlmm.errors import DataError
 
 
+LARGEST = 1e100
+"""Columns larger than this, or smaller than its inverse, cannot be squared and summed."""
+
+
 @dataclass(frozen=True)
 class Rows:
     """Which rows of the user's data entered the fit.
@@ -324,3 +328,10 @@ def check_finite(table: pd.DataFrame) -> None:
         if column.dtype.kind == "f" and np.isinf(column.to_numpy()).any():
             row = shown_row(table.index, int(np.flatnonzero(np.isinf(column.to_numpy()))[0]))
             raise DataError(f"{_shown(str(name))} is infinite in row {row}; remove or correct that value")
+        if column.dtype.kind == "f" and len(column):
+            size = float(np.abs(column.to_numpy()).max())
+            if size > LARGEST or 0 < size < 1.0 / LARGEST:
+                raise DataError(
+                    f"{_shown(str(name))} has values of size {size:.0e}, whose squares double precision cannot hold; change its "
+                    "unit"
+                )

@@ -12,6 +12,7 @@ import numpy as np
 from jaxlmm import optimize, pls
 from jaxlmm.covariance import canonical_theta
 from jaxlmm.design import Design
+from jaxlmm.errors import DesignError
 from jaxlmm.fit import boundary, programs
 from jaxlmm.fit.record import Certificate, Fit, Model
 from jaxlmm.fit.uncertainty import expanded_reduction
@@ -21,6 +22,9 @@ EXACT_HESSIANS = 24
 
 ROUNDING = 1e-6
 """A lane that no step improves has reached rounding error if Newton's step predicts less than this times √|objective|."""
+
+EXACT = 1e-8
+"""Residual standard deviation, relative to that of the least-squares fit, below which nothing is left to estimate."""
 
 ROUNDS = 8
 """How often a fit may leave the boundary."""
@@ -78,7 +82,14 @@ def fit_model(model: Model, reml: bool, control: Control = Control()) -> Fit:
         else:
             slope = np.nan
         break
-    return evaluate(model, np.asarray(state.theta), reml, _certificate(model, state, slope))
+    fit = evaluate(model, np.asarray(state.theta), reml, _certificate(model, state, slope))
+    unit = model.coordinates.scale * np.sqrt(model.coordinates.weight_scale)
+    if not fit.sigma > EXACT * unit:
+        raise DesignError(
+            "the random effects reproduce the response exactly (residual standard deviation 0 to rounding), so the "
+            "likelihood has no maximum; check the response, or remove random effects"
+        )
+    return fit
 
 
 def _minimize(model: Model, theta: np.ndarray, reml: float, max_iterations: int) -> optimize.State:

@@ -25,6 +25,10 @@ from jaxlmm.pls.crossprod import CrossProducts, Pairs, power_of_two
 RANK_TOLERANCE = 1e-7
 """A column whose part orthogonal to the columns before it is below this fraction of it is redundant (R's lm)."""
 
+SUSPICIOUS, WORST_CONDITION = 1e-4, 1e-11
+"""Columns that each pass may fail together: once one is closer to the others than the first, all kept columns must have
+a condition that leaves digits (smallest singular value at unit norms above the second)."""
+
 EXACT_FIT = 1e-14
 """Residual norm relative to the response's, below which nothing is left for the random effects to explain."""
 
@@ -217,14 +221,19 @@ def independent_columns(user: np.ndarray, centered: np.ndarray) -> tuple[np.ndar
     constant = (np.linalg.norm(user[1:], axis=0) <= 1e-14 * norms) & (norms > 0)
     reference = np.where(constant | ~constant.any(), norms, own)
     directions = np.zeros((user.shape[0], 0))
-    kept, dropped = [], []
+    kept, dropped, suspicious = [], [], False
     for j in range(user.shape[1]):
         rest = user[:, j]
         for _ in range(2):
             rest = rest - directions @ (directions.T @ rest)
         size = np.linalg.norm(rest)
         floor = 64 * np.finfo(float).eps * norms[j]
-        if size > max(RANK_TOLERANCE * reference[j], floor):
+        independent = size > max(RANK_TOLERANCE * reference[j], floor)
+        suspicious |= bool(independent and size < SUSPICIOUS * reference[j])
+        if independent and suspicious:
+            together = user[:, [*kept, j]] / norms[[*kept, j]]
+            independent = np.linalg.svd(together, compute_uv=False)[-1] > WORST_CONDITION
+        if independent:
             kept.append(j)
             directions = np.column_stack([directions, rest / size])
         else:

@@ -26,6 +26,8 @@ def fit_frame(frame: Frame, reml: bool, control: Control, ddf: str, design_secon
         raise DataError(f"reml={reml!r} is neither True (REML) nor False (maximum likelihood)")
     if not isinstance(control, Control):
         raise DataError(f"control is of type {type(control).__name__}; write control=jaxlmm.Control(...)")
+    if control.max_iterations < 1:
+        raise DataError(f"Control(max_iterations={control.max_iterations!r}) leaves nothing to do; write 1 or more")
     n_theta = sum(term.structure.n_theta for factor in frame.factors for term in factor.terms)
     if control.start is not None and (np.shape(control.start) != (n_theta,) or not np.isfinite(control.start).all()):
         raise DataError(

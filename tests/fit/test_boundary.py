@@ -8,10 +8,14 @@ not above the reference by more than 1e-6 sqrt(objective), never below it by 1e-
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.linalg import null_space
 
 from jaxlmm.covariance import Unstructured, canonical_theta
 from jaxlmm.design import Design, RandomEffects
-from jaxlmm.fit import Control, Fit, Model, fit_model, prepare, programs
+from jaxlmm.fit import Control, Fit, Model, boundary, fit_model, prepare, programs
+from tests import oracle
+from tests.designs import random_designs
+from tests.fit.models import design_of, in_standard_coordinates
 from tests.reference.loader import case, data
 
 pytestmark = pytest.mark.usefixtures("double", "quick_programs")
@@ -122,3 +126,50 @@ def test_students_leave_the_saddle() -> None:
     fit = fit_model(model, reml=True, control=Control(start=start))
     assert_is_the_reference(fit, reference)
     assert fit.certificate.singular == ()
+
+
+# The test itself.
+
+DESIGNS = {d.id: d for d in random_designs()}
+
+
+@pytest.mark.parametrize("name", ["one_us3", "one_us2_diag2", "nested2_slopes"])
+def test_slope_on_the_boundary(name: str) -> None:
+    """Smallest v'Gv over the directions v without variance, G = d criterion / d Sigma, by the oracle.
+
+    Relative 1e-8, as every derivative. Where it is negative there is a way out, along which the criterion falls.
+    """
+    random = DESIGNS[name]
+    model, theta = prepare(design_of(random.problem)), random.theta_singular
+    problem = in_standard_coordinates(random.problem, model)
+    lambdas = oracle.lambdas(problem, theta)
+    for reml in (False, True):
+        gradients = oracle.covariance_gradient(problem, lambdas, reml)
+        slopes = [
+            smallest_slope(kind, lam[block, block], g[block, block])
+            for factor, lam, g in zip(problem.factors, lambdas, gradients, strict=True)
+            for kind, block in blocks(factor.terms)
+        ]
+        found = boundary.examine(model, theta, float(reml))
+        assert found is not None
+        assert found.value == pytest.approx(oracle.deviance(problem, theta, reml), rel=1e-9)
+        assert found.slope == pytest.approx(min(slopes), rel=1e-8)
+        assert (found.escape is not None) == (min(slopes) < 0)
+        if found.escape is not None:
+            away = boundary.leave(model, found, float(reml))
+            assert away is not None
+            assert oracle.deviance(problem, away, reml) < oracle.deviance(problem, theta, reml) - 1e-7
+    assert boundary.examine(model, random.theta, 1.0) is None
+
+
+def blocks(terms: tuple[tuple[str, int], ...]) -> list[tuple[str, slice]]:
+    ends = np.cumsum([0, *(size for _, size in terms)])
+    return [(kind, slice(a, b)) for (kind, _), a, b in zip(terms, ends[:-1], ends[1:], strict=True)]
+
+
+def smallest_slope(kind: str, lam: np.ndarray, g: np.ndarray) -> float:
+    """Smallest v'Gv over unit vectors with v'Lambda = 0; for diag over the axes only; infinite if there is none."""
+    if kind == "diag":
+        return float(np.min(np.diagonal(g)[np.diagonal(lam) == 0.0], initial=np.inf))
+    without = null_space(lam.T)
+    return float(np.linalg.eigvalsh(without.T @ g @ without)[0]) if without.size else np.inf

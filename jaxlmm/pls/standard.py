@@ -29,6 +29,9 @@ SUSPICIOUS, WORST_CONDITION = 1e-4, 1e-11
 """Columns that each pass may fail together: once one is closer to the others than the first, all kept columns must have
 a condition that leaves digits (smallest singular value at unit norms above the second)."""
 
+CONSTANT = 1e-14
+"""A column whose part orthogonal to the constant is below this fraction of it is constant."""
+
 EXACT_FIT = 1e-14
 """Residual norm relative to the response's, below which nothing is left for the random effects to explain."""
 
@@ -146,7 +149,8 @@ def standardize(cross: CrossProducts) -> tuple[Gram, Response, Coordinates]:
     origin = cross.frame.shift[-1]
 
     kept, dropped = independent_columns(user[:, 1:-1], triangle[:, 1:-1] * cross.frame.scale[1:-1])
-    basis, upper = _orthonormal(user[:, 1 + kept])
+    columns, back = _centered(cross.frame, to_user, user, kept)
+    basis, upper = _orthonormal(triangle @ columns)
     along_ones = basis.T @ ones
     has_constant = np.linalg.norm(ones - basis @ along_ones) <= RANK_TOLERANCE * np.linalg.norm(ones)
     if not has_constant:
@@ -162,11 +166,11 @@ def standardize(cross: CrossProducts) -> tuple[Gram, Response, Coordinates]:
         )
     total = float(ones @ ones)
     scale = power_of_two(size / np.sqrt(total))
-    transform = np.linalg.solve(upper, np.eye(kept.size)) * np.sqrt(total)
+    orthogonal = np.linalg.solve(upper, np.eye(kept.size)) * np.sqrt(total)
+    transform = back @ orthogonal
 
     # Columns stored in the frame, combined into XT and into the residual of y.
-    columns = to_user[:, 1 + kept]
-    to_x = columns @ transform
+    to_x = columns @ orthogonal
     to_y = -(columns @ beta)
     to_y[-1] += cross.frame.scale[-1]
     if not has_constant:
@@ -181,13 +185,18 @@ def standardize(cross: CrossProducts) -> tuple[Gram, Response, Coordinates]:
         None if cross.within is None else to_x.T @ cross.within @ to_x / omega,
     )
     zy = tuple(np.einsum("kml,m->kl", f.zf, to_y) / omega for f in cross.factors)
-    beta_user = beta + (np.linalg.solve(upper, along_ones) * origin if has_constant else 0.0)
+    beta_user = back @ beta
+    constant = _constant_column(user, kept)
+    if has_constant and constant is not None:
+        beta_user[constant] += origin * ones[0] / user[0, 1 + kept[constant]]
+    elif has_constant:
+        beta_user = beta_user + back @ np.linalg.solve(upper, along_ones) * origin
     coordinates = Coordinates(
         kept,
         dropped,
         beta_user,
         transform,
-        float(np.log(np.abs(np.diagonal(transform))).sum()),
+        float(np.log(np.abs(np.diagonal(orthogonal))).sum()),
         scale,
         omega,
         tuple(np.linalg.inv(f.frame.to_user()) for f in cross.factors),
@@ -199,6 +208,31 @@ def standardize(cross: CrossProducts) -> tuple[Gram, Response, Coordinates]:
     if cross.within is not None:
         within = np.append(to_x.T @ cross.within @ to_y, to_y @ cross.within @ to_y) / omega
     return gram, Response(zy, float(size / scale) ** 2, within), coordinates
+
+
+def _constant_column(user: np.ndarray, kept: np.ndarray) -> int | None:
+    """Which of the kept columns is a constant one, if any."""
+    own = user[:, 1 + kept]
+    found = np.flatnonzero(np.linalg.norm(own[1:], axis=0) <= CONSTANT * np.linalg.norm(own, axis=0))
+    return int(found[0]) if found.size else None
+
+
+def _centered(frame, to_user: np.ndarray, user: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Columns (m, p) that make the kept columns, centered where a constant stands beside them; and the way back.
+
+    With X the user's columns and X_c the centered ones, X_c = X `back`, so that coefficients of X are `back` times those
+    of X_c. The orthogonalization sees X_c only: how far a covariate is from zero costs no digits.
+    """
+    columns, back = to_user[:, 1 + kept].copy(), np.eye(kept.size)
+    constant = _constant_column(user, kept)
+    if constant is None:
+        return columns, back
+    value = user[0, 1 + kept[constant]] / user[0, 0]
+    for j in range(kept.size):
+        if j != constant:
+            columns[0, j] = 0.0
+            back[constant, j] = -frame.shift[1 + kept[j]] / value
+    return columns, back
 
 
 def independent_columns(user: np.ndarray, centered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -218,7 +252,7 @@ def independent_columns(user: np.ndarray, centered: np.ndarray) -> tuple[np.ndar
         In the user's order; R's limited pivoting moves redundant columns to the end and drops them there.
     """
     norms, own = np.linalg.norm(user, axis=0), np.linalg.norm(centered, axis=0)
-    constant = (np.linalg.norm(user[1:], axis=0) <= 1e-14 * norms) & (norms > 0)
+    constant = (np.linalg.norm(user[1:], axis=0) <= CONSTANT * norms) & (norms > 0)
     reference = np.where(constant | ~constant.any(), norms, own)
     directions = np.zeros((user.shape[0], 0))
     kept, dropped, suspicious = [], [], False

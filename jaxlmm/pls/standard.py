@@ -29,7 +29,7 @@ SUSPICIOUS, WORST_CONDITION = 1e-4, 1e-11
 """Columns that each pass may fail together: once one is closer to the others than the first, all kept columns must have
 a condition that leaves digits (smallest singular value at unit norms above the second)."""
 
-CONSTANT = 1e-14
+CONSTANT = 1e-10
 """A column whose part orthogonal to the constant is below this fraction of it is constant."""
 
 EXACT_FIT = 1e-14
@@ -145,11 +145,13 @@ def standardize(cross: CrossProducts) -> tuple[Gram, Response, Coordinates]:
     triangle = cross.triangle / np.sqrt(omega)
     to_user = cross.frame.to_user()
     user = triangle @ to_user
+    # Means of the columns; of a constant one its value, exactly, where the triangle has rounding errors.
+    values = cross.ff[0] @ to_user / cross.ff[0, 0]
     ones, response = triangle[:, 0], triangle[:, -1] * cross.frame.scale[-1]
     origin = cross.frame.shift[-1]
 
     kept, dropped = independent_columns(user[:, 1:-1], triangle[:, 1:-1] * cross.frame.scale[1:-1])
-    columns, back = _centered(cross.frame, to_user, user, kept)
+    columns, back = _centered(cross.frame, to_user, triangle, kept, values)
     basis, upper = _orthonormal(triangle @ columns)
     along_ones = basis.T @ ones
     has_constant = np.linalg.norm(ones - basis @ along_ones) <= RANK_TOLERANCE * np.linalg.norm(ones)
@@ -186,9 +188,9 @@ def standardize(cross: CrossProducts) -> tuple[Gram, Response, Coordinates]:
     )
     zy = tuple(np.einsum("kml,m->kl", f.zf, to_y) / omega for f in cross.factors)
     beta_user = back @ beta
-    constant = _constant_column(user, kept)
+    constant = _constant_column(triangle, kept)
     if has_constant and constant is not None:
-        beta_user[constant] += origin * ones[0] / user[0, 1 + kept[constant]]
+        beta_user[constant] += origin / values[1 + kept[constant]]
     elif has_constant:
         beta_user = beta_user + back @ np.linalg.solve(upper, along_ones) * origin
     coordinates = Coordinates(
@@ -210,24 +212,26 @@ def standardize(cross: CrossProducts) -> tuple[Gram, Response, Coordinates]:
     return gram, Response(zy, float(size / scale) ** 2, within), coordinates
 
 
-def _constant_column(user: np.ndarray, kept: np.ndarray) -> int | None:
-    """Which of the kept columns is a constant one, if any."""
-    own = user[:, 1 + kept]
+def _constant_column(triangle: np.ndarray, kept: np.ndarray) -> int | None:
+    """Which of the kept columns is a constant one, if any; as stored, every other is centered."""
+    own = triangle[:, 1 + kept]
     found = np.flatnonzero(np.linalg.norm(own[1:], axis=0) <= CONSTANT * np.linalg.norm(own, axis=0))
     return int(found[0]) if found.size else None
 
 
-def _centered(frame, to_user: np.ndarray, user: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _centered(
+    frame, to_user: np.ndarray, triangle: np.ndarray, kept: np.ndarray, values: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Columns (m, p) that make the kept columns, centered where a constant stands beside them; and the way back.
 
     With X the user's columns and X_c the centered ones, X_c = X `back`, so that coefficients of X are `back` times those
     of X_c. The orthogonalization sees X_c only: how far a covariate is from zero costs no digits.
     """
     columns, back = to_user[:, 1 + kept].copy(), np.eye(kept.size)
-    constant = _constant_column(user, kept)
+    constant = _constant_column(triangle, kept)
     if constant is None:
         return columns, back
-    value = user[0, 1 + kept[constant]] / user[0, 0]
+    value = values[1 + kept[constant]]
     for j in range(kept.size):
         if j != constant:
             columns[0, j] = 0.0
@@ -252,7 +256,7 @@ def independent_columns(user: np.ndarray, centered: np.ndarray) -> tuple[np.ndar
         In the user's order; R's limited pivoting moves redundant columns to the end and drops them there.
     """
     norms, own = np.linalg.norm(user, axis=0), np.linalg.norm(centered, axis=0)
-    constant = (np.linalg.norm(user[1:], axis=0) <= CONSTANT * norms) & (norms > 0)
+    constant = (np.linalg.norm(centered[1:], axis=0) <= CONSTANT * own) & (norms > 0)
     reference = np.where(constant | ~constant.any(), norms, own)
     directions = np.zeros((user.shape[0], 0))
     kept, dropped, suspicious = [], [], False

@@ -19,7 +19,6 @@ from jaxlmm.design.table import shown_row
 from jaxlmm.errors import DataError, DesignError, FormulaError
 from jaxlmm.formula import TRANSFORMS, variables_of
 
-
 NOISE = 1e-13
 """A column this much smaller than the largest of its term holds nothing but rounding errors."""
 

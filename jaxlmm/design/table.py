@@ -20,7 +20,6 @@ import pandas as pd
 
 from jaxlmm.errors import DataError
 
-
 LARGEST = 1e100
 """Columns larger than this, or smaller than its inverse, cannot be squared and summed."""
 
@@ -332,6 +331,6 @@ def check_finite(table: pd.DataFrame) -> None:
             size = float(np.abs(column.to_numpy()).max())
             if size > LARGEST or 0 < size < 1.0 / LARGEST:
                 raise DataError(
-                    f"{_shown(str(name))} has values of size {size:.0e}, whose squares double precision cannot hold; change its "
-                    "unit"
+                    f"{_shown(str(name))} has values of size {size:.0e}, whose squares double precision "
+                    "cannot hold; change its unit"
                 )

@@ -259,7 +259,9 @@ def independent_columns(user: np.ndarray, centered: np.ndarray) -> tuple[np.ndar
     constant = (np.linalg.norm(centered[1:], axis=0) <= CONSTANT * own) & (norms > 0)
     reference = np.where(constant | ~constant.any(), norms, own)
     directions = np.zeros((user.shape[0], 0))
-    kept, dropped, suspicious = [], [], False
+    kept: list[int] = []
+    dropped: list[int] = []
+    suspicious = False
     for j in range(user.shape[1]):
         rest = user[:, j]
         for _ in range(2):
@@ -269,7 +271,8 @@ def independent_columns(user: np.ndarray, centered: np.ndarray) -> tuple[np.ndar
         independent = size > max(RANK_TOLERANCE * reference[j], floor)
         suspicious |= bool(independent and size < SUSPICIOUS * reference[j])
         if independent and suspicious:
-            together = user[:, [*kept, j]] / norms[[*kept, j]]
+            chosen = np.asarray([*kept, j])
+            together = user[:, chosen] / norms[chosen]
             independent = np.linalg.svd(together, compute_uv=False)[-1] > WORST_CONDITION
         if independent:
             kept.append(j)

@@ -1,7 +1,7 @@
 """`jit` with the compiler options that make a user wait least.
 
 On a CPU, XLA's fusion emitters take about twice as long to compile our programs as the emitters before them, and the
-programs run no faster (`benchmarks/README.md`). The option is asked for in each of our own programs, so that no global
+programs run no faster. The option is asked for in each of our own programs, so that no global
 setting is touched, and only where this version of XLA knows it.
 """
 

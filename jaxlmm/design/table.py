@@ -139,7 +139,7 @@ def normalise(raw: Any, name: str, label: bool = False) -> pd.Series:
     if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_numeric_dtype(dtype):
         if pd.api.types.is_complex_dtype(dtype):
             raise DataError(f"column {name!r} holds complex numbers; a mixed model needs real ones")
-        return _integer_labels(raw) if label and pd.api.types.is_integer_dtype(dtype) else _numeric(raw)
+        return _integer_labels(raw) if label and pd.api.types.is_integer_dtype(dtype) else _numeric(raw, name)
     if pd.api.types.is_datetime64_any_dtype(dtype) or isinstance(dtype, pd.PeriodDtype):
         raise _dates(name, dtype)
     if pd.api.types.is_timedelta64_dtype(dtype):
@@ -227,10 +227,17 @@ def _booleans(column: nw.Series) -> pd.Series:
     return pd.Series([np.nan if v is None else float(v) for v in column.to_list()])
 
 
-def _numeric(raw: pd.Series) -> pd.Series:
-    if isinstance(raw.dtype, np.dtype):
-        return raw.astype(float)
-    return pd.Series(raw.to_numpy(dtype=float, na_value=np.nan), index=raw.index)
+def _numeric(raw: pd.Series, name: str) -> pd.Series:
+    values = pd.Series(raw.to_numpy(dtype=float, na_value=np.nan), index=raw.index)
+    if pd.api.types.is_integer_dtype(raw.dtype) and np.abs(values.fillna(0.0)).max() >= 2.0**53:
+        present = [int(value) for value in raw[raw.notna().to_numpy()]]
+        rounded = [value for value in present if value != int(float(value))]
+        if rounded:
+            raise DataError(
+                f"column {name!r} holds integers beyond 2**53, such as {rounded[0]}, which double precision rounds; subtract "
+                f"an origin if it is a number, or make it text if it is a label: data[{name!r}].astype(str)"
+            )
+    return values
 
 
 def _integer_labels(raw: pd.Series) -> pd.Series:

@@ -138,7 +138,8 @@ class CrossProducts:
     triangle : (m, m) array
         R with RᵀR = FᵀWF, from a QR factorization of √W F.
     within : (m, m) array or None
-        FᵀWF after every level's Z_g has been projected out of its rows; only of designs with one grouping factor.
+        Such a triangular factor of √W F after every level's Z_g has been projected out of its rows; only of designs
+        with one grouping factor.
     frame : Frame
         Of the m columns of F.
     n_obs : int
@@ -228,7 +229,7 @@ class CrossProducts:
             pairs=pairs,
             ff=change.T @ self.ff @ change,
             triangle=self.triangle @ change,
-            within=None if self.within is None else change.T @ self.within @ change,
+            within=None if self.within is None else self.within @ change,
             frame=frame,
         )
 
@@ -288,14 +289,14 @@ def lower_blocks(zz: np.ndarray, zf: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def _within(stored, factor: FactorSums, f: np.ndarray, weights) -> np.ndarray:
-    """Cross-products of F less its projection on each level's Z_g, from the rows, where nothing cancels."""
+    """Triangular factor of F less its projection on each level's Z_g, from the rows, where nothing cancels."""
     block, z, _ = stored
     lower, right = lower_blocks(factor.zz, factor.zf)
     coefficients = _back_substitute(lower, right)
     rest = f.copy()
     for i in range(z.shape[1]):
         rest -= z[:, i, None] * coefficients[i].T[block.codes]
-    return rest.T @ (rest if weights is None else rest * weights[:, None])
+    return _triangle(rest if weights is None else rest * np.sqrt(weights)[:, None])
 
 
 def _back_substitute(lower: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -310,7 +311,7 @@ def _back_substitute(lower: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def _merged_within(a: CrossProducts, b: CrossProducts) -> np.ndarray | None:
-    """Within-level cross-products of two chunks: their own, and what differs between a level's two parts."""
+    """Within-level triangular factor of two chunks: their own, and what differs between a level's two parts."""
     if a.within is None or b.within is None:
         return None
     rows, right = [], []
@@ -327,7 +328,7 @@ def _merged_within(a: CrossProducts, b: CrossProducts) -> np.ndarray | None:
         present = norm > np.sqrt(SINGULAR_PIVOT) * full
         z[:, :, j] = np.where(present[:, None], column / np.where(present, norm, 1.0)[:, None], 0.0)
         f = f - z[:, :, j, None] * np.einsum("lr,lrm->lm", z[:, :, j], f)[:, None, :]
-    return a.within + b.within + np.einsum("lrm,lrn->mn", f, f)
+    return _triangle(np.vstack([a.within, b.within, f.reshape(-1, f.shape[2])]))
 
 
 def _merge_pairs(a: Pairs, b: Pairs) -> Pairs:

@@ -179,12 +179,13 @@ def standardize(cross: CrossProducts) -> tuple[Gram, Response, Coordinates]:
         to_y[0] += cross.frame.shift[-1]
     to_y /= scale
 
+    within_xx, within_xy = _within(cross.within, to_x / np.sqrt(omega), to_y / np.sqrt(omega))
     gram = Gram(
         tuple(f.zz / omega for f in cross.factors),
         tuple(np.einsum("kml,mp->kpl", f.zf, to_x) / omega for f in cross.factors),
         {key: Pairs(p.first, p.second, p.block / omega) for key, p in cross.pairs.items()},
         total,
-        None if cross.within is None else to_x.T @ cross.within @ to_x / omega,
+        within_xx,
     )
     zy = tuple(np.einsum("kml,m->kl", f.zf, to_y) / omega for f in cross.factors)
     beta_user = back @ beta
@@ -206,10 +207,15 @@ def standardize(cross: CrossProducts) -> tuple[Gram, Response, Coordinates]:
         cross.n_obs,
         cross.sum_log_weights - cross.n_obs * np.log(omega),
     )
-    within = None
-    if cross.within is not None:
-        within = np.append(to_x.T @ cross.within @ to_y, to_y @ cross.within @ to_y) / omega
-    return gram, Response(zy, float(size / scale) ** 2, within), coordinates
+    return gram, Response(zy, float(size / scale) ** 2, within_xy), coordinates
+
+
+def _within(triangle: np.ndarray | None, to_x: np.ndarray, to_y: np.ndarray):
+    """Within-level XᵀWX (p, p), and XᵀWy with yᵀWy (p + 1,), from their triangular factor."""
+    if triangle is None:
+        return None, None
+    x, y = triangle @ to_x, triangle @ to_y
+    return x.T @ x, np.append(x.T @ y, y @ y)
 
 
 def _constant_column(triangle: np.ndarray, kept: np.ndarray) -> int | None:

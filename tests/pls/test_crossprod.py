@@ -78,7 +78,7 @@ def same_sums(a: CrossProducts, b: CrossProducts) -> None:
     pairs = [(a.ff, b.ff), (a.triangle.T @ a.triangle, b.ff)]
     pairs += [(x, y) for f, g in zip(a.factors, b.factors, strict=True) for x, y in ((f.zz, g.zz), (f.zf, g.zf))]
     if a.within is not None and b.within is not None:
-        pairs.append((a.within, b.within))
+        pairs.append((a.within.T @ a.within, b.within.T @ b.within))
     for key, mine in a.pairs.items():
         theirs = b.pairs[key]
         np.testing.assert_array_equal(mine.first, theirs.first)

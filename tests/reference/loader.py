@@ -45,6 +45,14 @@ def students_cases() -> list[dict[str, Any]]:
     return _json(HERE / "students" / "students_lme4.json")
 
 
+def stress_cases() -> list[dict[str, Any]]:
+    """The designs of the stress set, each with its table under "table" and what lme4 found."""
+    found = {answer["name"]: answer for answer in _json(HERE / "stress" / "stress_lme4.json")}
+    folder = HERE / "stress" / "data"
+    designs = json.loads((folder / "designs.json").read_text())
+    return [{**design, **found[design["name"]], "table": pd.read_csv(folder / design["file"])} for design in designs]
+
+
 def data(name: str) -> pd.DataFrame:
     """The table that R read: factors as str, everything else numeric. A fresh copy at every call.
 

@@ -9,6 +9,7 @@ from jaxlmm.formula.mixed import (
     write_effects,
 )
 from jaxlmm.formula.transforms import TRANSFORMS
+from jaxlmm.formula.update import update_formula
 
 __all__ = [
     "TRANSFORMS",
@@ -16,6 +17,7 @@ __all__ = [
     "RandomEffectsTerm",
     "parse_effects",
     "parse_formula",
+    "update_formula",
     "variables_of",
     "write_effects",
 ]

@@ -153,14 +153,14 @@ def parse_formula(text: str, *, trusted: bool = False, one_sided: bool = False) 
     ('strength', 'cask', 'batch')
     """
     parsed, tokens = _parse(text, trusted)
-    response = None if one_sided else _response(parsed, text)
+    response = None if one_sided else read_response(parsed, text)
     if one_sided and parsed.response is not None:
         raise Where(text, position_of(parsed.response)).error(
             "This formula has a response on the left of ~, but the responses are given separately. Begin it with ~."
         )
     assert parsed.fixed is not None
-    fixed = _simple(terms_of(parsed.fixed, text))
-    random = tuple(term for bar in parsed.bars for term in _expand(bar, text))
+    fixed = simple(terms_of(parsed.fixed, text))
+    random = tuple(term for bar in parsed.bars for term in expand(bar, text))
     offsets = tuple(offset.factor.text for offset in parsed.offsets)
     formula = MixedFormula(text, response, fixed, random, offsets, trusted)
     _check_double_names(formula.variables, tokens, text)
@@ -204,7 +204,7 @@ def parse_effects(text: str, *, trusted: bool = False) -> SimpleFormula:
             "An offset cannot stand here, only in the main formula."
         )
     assert parsed.fixed is not None
-    effects = _simple(terms_of(parsed.fixed, text))
+    effects = simple(terms_of(parsed.fixed, text))
     if not effects:
         raise Where(text).error("This formula removes every effect. Write ~ 1 for an intercept, ~ x for a slope too.")
     _check_double_names(variables_of(effects), tokens, text)
@@ -221,7 +221,8 @@ def _parse(text: str, trusted: bool) -> tuple[Parsed, list[Token]]:
     return parse(text, trusted=trusted)
 
 
-def _response(parsed: Parsed, text: str) -> SimpleFormula:
+def read_response(parsed: Parsed, text: str) -> SimpleFormula:
+    """Return the response as a formula of one term."""
     if parsed.response is None:
         raise Where(text, 0).error("The response is missing. Begin the formula with it and ~, as in y ~ x + (1 | g).")
     where = Where(text, position_of(parsed.response))
@@ -237,10 +238,10 @@ def _response(parsed: Parsed, text: str) -> SimpleFormula:
         )
     if terms[0].factors[0].eval_method is Factor.EvalMethod.LITERAL:
         raise where.error("The response is a number. Write the name of a column.")
-    return _simple(terms)
+    return simple(terms)
 
 
-def _expand(bar: Bar, text: str) -> Iterator[RandomEffectsTerm]:
+def expand(bar: Bar, text: str) -> Iterator[RandomEffectsTerm]:
     """Yield the terms that one bar stands for: the parts of ||, for each the grouping factors, as lme4."""
     effects = terms_of(bar.effects, text)
     if not effects:
@@ -248,8 +249,8 @@ def _expand(bar: Bar, text: str) -> Iterator[RandomEffectsTerm]:
             "This term removes its intercept and has no other effect. Write (1 | g) for a random intercept, "
             "(0 + x | g) for a slope alone."
         )
-    whole = _simple(effects)
-    parts = [_simple([term]) for term in whole] if bar.symbol == "||" else [whole]
+    whole = simple(effects)
+    parts = [simple([term]) for term in whole] if bar.symbol == "||" else [whole]
     covariance = "diag" if bar.covariance in ("zerocorr", "diag") else "us"
     groups = grouping_factors(bar.group, text)
     for part in parts:
@@ -259,7 +260,8 @@ def _expand(bar: Bar, text: str) -> Iterator[RandomEffectsTerm]:
             yield RandomEffectsTerm(part, group, covariance, source)
 
 
-def _simple(terms: list[Term]) -> SimpleFormula:
+def simple(terms: list[Term]) -> SimpleFormula:
+    """Return terms as a formula of formulaic's."""
     # The metaclass of formulaic's Formula hides from a type checker that the class makes its own instances.
     return cast(SimpleFormula, SimpleFormula(cast(Any, terms)))
 

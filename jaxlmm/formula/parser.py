@@ -20,7 +20,7 @@ from formulaic.parser.types import ASTNode, Factor, Operator, OrderedSet, Term, 
 from formulaic.parser.utils import merge_operator_tokens
 
 from jaxlmm.formula.grammar import BARS, check_sentence
-from jaxlmm.formula.tokens import COVARIANCES, OffsetToken, read_tokens
+from jaxlmm.formula.tokens import COVARIANCES, Dots, DotToken, OffsetToken, read_tokens
 from jaxlmm.formula.where import Where
 
 Tree: TypeAlias = ASTNode | Token
@@ -47,25 +47,39 @@ class Bar:
     position: int | None
 
 
+Summand: TypeAlias = Bar | OffsetToken | DotToken
+
+
 @dataclass
 class Parsed:
-    """The parts of a formula, apart from each other."""
+    """The parts of a formula, apart from each other.
+
+    Attributes
+    ----------
+    response, fixed : Tree or None
+        Left and right of ~, the latter without bars and offsets.
+    bars, offsets
+        Those that are added.
+    edits : list of (sign, part)
+        Of an update: every bar, offset and dot that is a summand, in the order of the text, with "+" or "-".
+    """
 
     response: Tree | None = None
     fixed: Tree | None = None
     bars: list[Bar] = field(default_factory=list)
     offsets: list[OffsetToken] = field(default_factory=list)
+    edits: list[tuple[str, Summand]] = field(default_factory=list)
 
 
-def parse(text: str, *, trusted: bool) -> tuple[Parsed, list[Token]]:
-    """Parse a formula; answer its parts and the user's tokens.
+def parse(text: str, *, trusted: bool, dots: Dots | None = None) -> tuple[Parsed, list[Token]]:
+    """Parse a formula, or an update in which `dots` are understood; answer its parts and the user's tokens.
 
     Raises
     ------
     FormulaError
         The formula is no sentence of the language.
     """
-    tokens = read_tokens(text, trusted=trusted)
+    tokens = read_tokens(text, trusted=trusted, dots=dots)
     with_bar = check_sentence(tokens, text)
     if not tokens:
         raise Where(text).error("The formula is empty. Write, for example, y ~ x + (1 | g).")
@@ -74,10 +88,12 @@ def parse(text: str, *, trusted: bool) -> tuple[Parsed, list[Token]]:
         raise Where(text, tokens[-1].source_start).error("Nothing follows ~. Write y ~ 1 for an intercept alone.")
     # The intercept that the user need not write follows the tilde and each parenthesis that holds a bar.
     after = {*with_bar, tilde}
+    if dots and not dots.intercept and any(isinstance(token, DotToken) for token in tokens[tilde + 1 :]):
+        after.discard(tilde)
     try:
         response = _tree(tokens[:tilde], set()) if tilde > 0 else None
         model = _tree(tokens[tilde + 1 :], {i - tilde - 1 for i in after})
-        return _take_apart(response, model, text), tokens
+        return _take_apart(response, model, text, is_update=dots is not None), tokens
     except FormulaicError as error:
         raise Where(text).error(f"The formula cannot be read: {str(error).splitlines()[0]}") from None
     except RecursionError:
@@ -166,32 +182,38 @@ class _Nothing:
         return OrderedSet()
 
 
-def _take_apart(response: Tree | None, model: Tree, text: str) -> Parsed:
-    """Take the bars and offsets out of the model; they may only be summands."""
+def _take_apart(response: Tree | None, model: Tree, text: str, is_update: bool) -> Parsed:
+    """Take the bars and offsets out of the model; they may only be summands, and be subtracted only in an update."""
     parsed = Parsed(response)
     if response is not None:
         _refuse_random(response, text, "{} cannot be part of the response: it goes to the right of ~.")
     root = ASTNode(_Operators.SUM, [model])
     # Left to right, on a stack of our own: sums of a thousand terms are deeper than Python's.
-    stack: list[tuple[ASTNode, int]] = [(root, 0)]
+    stack: list[tuple[ASTNode, int, str]] = [(root, 0, "+")]
     while stack:
-        parent, index = stack.pop()
+        parent, index, sign = stack.pop()
         args: list = parent.args
         node = args[index]
-        if isinstance(node, OffsetToken):
-            parsed.offsets.append(node)
+        bar = _as_bar(node, text) if isinstance(node, ASTNode) else None
+        part = bar if bar is not None else node
+        if isinstance(part, Bar | OffsetToken | DotToken):
+            parsed.edits.append((sign, part))
+        if isinstance(part, Bar | OffsetToken):
+            if sign == "+":
+                parsed.bars.extend([part] if isinstance(part, Bar) else [])
+                parsed.offsets.extend([part] if isinstance(part, OffsetToken) else [])
             args[index] = _Nothing()
         elif not isinstance(node, ASTNode):
             continue
-        elif (bar := _as_bar(node, text)) is not None:
-            parsed.bars.append(bar)
-            args[index] = _Nothing()
         elif node.operator.symbol == "+":
-            stack.extend((node, i) for i in reversed(range(len(list(node.args)))))
+            stack.extend((node, i, sign) for i in reversed(range(len(list(node.args)))))
         elif node.operator.symbol == "-":
             *left, right = node.args
-            _refuse_random(right, text, "{} cannot be subtracted. Leave it out instead.")
-            stack.extend((node, 0) for _ in left)
+            if is_update and sign == "+":
+                stack.append((node, len(left), "-"))
+            else:
+                _refuse_random(right, text, "{} cannot be subtracted. Leave it out instead.")
+            stack.extend((node, 0, sign) for _ in left)
         else:
             symbol = node.operator.symbol
             what = "be part of an interaction" if symbol in PRODUCTS else "be combined"

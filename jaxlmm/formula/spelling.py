@@ -17,7 +17,7 @@ from jaxlmm.formula import safety
 from jaxlmm.formula.transforms import ADVICE
 from jaxlmm.formula.where import Where
 
-_PIECES = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`)""", re.DOTALL)
+PIECES = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`)""", re.DOTALL)
 # formulaic's own scan for backticks (formulaic.utils.code), which decides what is finally evaluated.
 _FORMULAIC_PIECES = re.compile(r"(\\\"|\"(?:\\\"|[^\"])*\"|\\'|'(?:\\'|[^'])*'|`)")
 _RESPELLED = (
@@ -97,7 +97,7 @@ def _respell(text: str, where: Where) -> tuple[str, dict[str, str], str]:
         prefix += "_"
     quoted: dict[str, str] = {}
     pieces = []
-    for piece in _PIECES.split(text):
+    for piece in PIECES.split(text):
         if piece.startswith("`") and len(piece) > 1:
             name = piece[1:-1]
             if keyword.iskeyword(name) or name.startswith("__"):

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TypeVar
 
 from formulaic.errors import FormulaicError
 from formulaic.parser.algos.tokenize import tokenize
-from formulaic.parser.types import Token
+from formulaic.parser.types import OrderedSet, Term, Token
 
-from jaxlmm.formula.spelling import PythonFactor, read_factor
+from jaxlmm.formula.spelling import PIECES, PythonFactor, read_factor
 from jaxlmm.formula.transforms import FUNCTIONS
 from jaxlmm.formula.where import Where
 
@@ -52,10 +53,53 @@ class OffsetToken(FactorToken):
     """The argument of `offset(...)`: no term of the model."""
 
 
+class DotToken(Token):
+    """R's `.` in an update; `terms` are those that it stands for."""
+
+    terms: tuple[Term, ...]
+
+    def to_terms(self, *, context: object = None) -> OrderedSet[Term]:
+        """Answer formulaic, which asks a tree for its terms."""
+        return OrderedSet(self.terms)
+
+
+@dataclass(frozen=True)
+class Dot:
+    """What `.` stands for on one side of an update.
+
+    Parameters
+    ----------
+    terms : tuple of Term
+        Its terms, without the intercept.
+    text : str
+        The same inside a call: "(a + b)".
+    """
+
+    terms: tuple[Term, ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class Dots:
+    """What `.` stands for in an update: on the left of ~, on the right of it, and whether there is an intercept."""
+
+    response: Dot
+    model: Dot
+    intercept: bool
+
+
+_LONE_DOT = re.compile(r"(?<![\w.])\.(?![\w.])")
+
 _T = TypeVar("_T", bound=FactorToken)
 
 
-def read_tokens(text: str, *, trusted: bool) -> list[Token]:
+def replace_dots(code: str, text: str) -> str:
+    """Write `text` for every dot of a call that stands alone, outside quotes."""
+    pieces = PIECES.split(code)
+    return "".join(p if p[:1] in ("'", '"', "`") else _LONE_DOT.sub(lambda _: text, p) for p in pieces)
+
+
+def read_tokens(text: str, *, trusted: bool, dots: Dots | None = None) -> list[Token]:
     """Cut a formula into tokens, each with its place in `text`.
 
     Parameters
@@ -64,6 +108,8 @@ def read_tokens(text: str, *, trusted: bool) -> list[Token]:
         The user's formula.
     trusted : bool
         Whether Python factors escape the allowlist.
+    dots : Dots, optional
+        What `.` stands for, in an update; elsewhere it is refused.
 
     Returns
     -------
@@ -75,22 +121,44 @@ def read_tokens(text: str, *, trusted: bool) -> list[Token]:
     FormulaError
         A character, a call or a number that no formula can hold.
     """
-    return list(_read(text, 0, len(text), trusted))
+    return list(_read(text, 0, len(text), trusted, _Sides(dots, _first_tilde(text) if dots else -1)))
 
 
-def _read(text: str, start: int, stop: int, trusted: bool) -> Iterator[Token]:
+@dataclass(frozen=True)
+class _Sides:
+    """The dots of an update, and where its ~ divides left from right."""
+
+    dots: Dots | None
+    tilde: int
+
+    def at(self, position: int | None) -> Dot | None:
+        if self.dots is None:
+            return None
+        return self.dots.response if (position or 0) < self.tilde else self.dots.model
+
+
+def _first_tilde(text: str) -> int:
+    tokens: Iterable[Token] = _tokenize(text, 0, len(text))
+    starts = (t.source_start or 0 for t in tokens if t.kind is Kind.OPERATOR and "~" in t.token)
+    return next((text.index("~", start) for start in starts), -1)
+
+
+def _read(text: str, start: int, stop: int, trusted: bool, sides: _Sides) -> Iterator[Token]:
     for token in _tokenize(text, start, stop):
         where = Where(text, token.source_start)
         match token.kind:
             case Kind.OPERATOR:
                 yield from _single_operators(token, where)
             case Kind.PYTHON:
-                yield from _python(token, text, where, trusted)
+                yield from _python(token, text, where, trusted, sides)
             case Kind.CONTEXT if token.token in "[]":
                 raise where.error("Square brackets have no meaning in a formula. Group terms with parentheses.")
             case Kind.VALUE if token.token[0] in "\"'":
                 raise where.error(f"{token.token} is quoted text, not a column. A column name goes in backticks.")
             case Kind.NAME | Kind.VALUE if token.token == "." and text[where.start or 0] != "`":
+                if (dot := sides.at(where.start)) is not None:
+                    yield _dot_token(token, dot)
+                    continue
                 raise where.error(
                     "R's `.` for all other columns is not available. Name the columns, "
                     'or build the text: " + ".join(data.columns.drop("y")).'
@@ -138,7 +206,7 @@ def _single_operators(token: Token, where: Where) -> Iterator[Token]:
         position += len(symbol)
 
 
-def _python(token: Token, text: str, where: Where, trusted: bool) -> Iterator[Token]:
+def _python(token: Token, text: str, where: Where, trusted: bool, sides: _Sides) -> Iterator[Token]:
     start, stop = where.start or 0, (token.source_end or 0) + 1
     called = None if text[start] == "{" else _CALLED.match(token.token)
     name = called[1] if called else ""
@@ -153,12 +221,14 @@ def _python(token: Token, text: str, where: Where, trusted: bool) -> Iterator[To
             )
         if has_bar:
             yield Token(name, kind=Kind.OPERATOR, source=text, source_start=start)
-            yield from _read(text, opening, stop, trusted)
+            yield from _read(text, opening, stop, trusted, sides)
             return
         if name in COVARIANCES:
             raise where.error(f"{name}(...) goes around a random-effects term: {name}(x | g).")
     if "|" in token.token and name and not trusted:
         _check_missing_operator(name, text, start, stop, where)
+    if (dot := sides.at(where.start)) is not None:
+        token = token.copy_with_attrs(token=replace_dots(token.token, dot.text))
     if name == "offset":
         yield _offset(token, where, trusted)
         return
@@ -194,6 +264,12 @@ def _offset(token: Token, where: Where, trusted: bool) -> OffsetToken:
 
 def _without_backticks(code: str) -> str:
     return re.sub(r"`[^`]*`", "_", code).replace("^", "**")
+
+
+def _dot_token(token: Token, dot: Dot) -> DotToken:
+    made = DotToken(token.token, kind=Kind.NAME, source=token.source, source_start=token.source_start)
+    made.terms = dot.terms
+    return made
 
 
 def _factor_token(cls: type[_T], token: Token, factor: PythonFactor) -> _T:

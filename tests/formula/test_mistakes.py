@@ -5,7 +5,7 @@ import contextlib
 import pytest
 
 from jaxlmm.errors import FormulaError
-from jaxlmm.formula import parse_effects, parse_formula
+from jaxlmm.formula import parse_effects, parse_formula, update_formula
 
 # formula               index of the caret, words of the message
 MISTAKES = [
@@ -115,6 +115,29 @@ def test_mistakes(text, position, words):
     if position is not None:
         assert caught.value.position == position, message
         assert message.endswith("^")
+
+
+# update of y ~ x + (1 | g) + offset(w), index of the caret, words
+BAD_UPDATES = [
+    ("x", None, "two sides"),
+    (". ~ . - (x | g)", 9, "it has (1 | g)"),
+    (". ~ . - (0 + log(x + (2 * z)) | g)", 9, "not in the model"),
+    (". ~ . - offset(2 * w)", 8, "it has offset(w)"),
+    (". ~ . + (. | g)", 9, "Write its effects out"),
+    (". ~ . + (0 + log(.) | g)", 13, "Write its effects out"),
+    (". ~ . - (x - (1 | g))", 14, "subtracted"),
+    (". ~ . : (1 | g)", 9, "interaction"),
+    (". + z ~ .", 0, "two responses"),
+    (". ~ . + lgo(.)", 8, "Did you mean log"),
+]
+
+
+@pytest.mark.parametrize(("change", "position", "words"), BAD_UPDATES, ids=[m[0] for m in BAD_UPDATES])
+def test_mistakes_in_updates(change, position, words):
+    with pytest.raises(FormulaError) as caught:
+        update_formula(parse_formula("y ~ x + (1 | g) + offset(w)"), change)
+    assert words in str(caught.value)
+    assert caught.value.position == position, str(caught.value)
 
 
 @pytest.mark.parametrize("thing", [None, 3, ["y ~ x"], b"y ~ x", {"y": "x"}])

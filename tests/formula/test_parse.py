@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from jaxlmm.errors import FormulaError
-from jaxlmm.formula import TRANSFORMS, parse_effects, parse_formula, variables_of
+from jaxlmm.formula import TRANSFORMS, parse_effects, parse_formula, update_formula, variables_of
 
 
 def fixed(formula):
@@ -215,6 +215,34 @@ def test_source_of_a_term(text, sources):
             term.group,
             term.covariance,
         )
+
+
+# model                     update                                  what R's update.formula means by it, bars as here
+UPDATES = [
+    ("y ~ x + (1|g)", ". ~ .", "y ~ x + (1 | g)"),
+    ("y ~ x + (1|g)", "~ . - x", "y ~ 1 + (1 | g)"),
+    ("y ~ x + (1|g)", "log(.) ~ .:z", "log(y) ~ x:z + (1 | g)"),
+    ("y ~ x + (1|g)", ". ~ . + log(.) + I(f == '.')", "y ~ x + log(x) + I(f == '.') + (1 | g)"),
+    ("y ~ a + b + (1|g)", ". ~ (.)^2 - b", "y ~ a + a:b + (1 | g)"),
+    ("y ~ 0 + x + (1|g)", ". ~ . + z", "y ~ 0 + x + z + (1 | g)"),
+    ("y ~ 0 + x + (1|g)", ". ~ . + 1", "y ~ x + (1 | g)"),
+    ("y ~ 0 + x + (1|g)", ". ~ z + (1|g)", "y ~ z + (1 | g)"),
+    ("y ~ x + (1|g)", ". ~ z - . + (1|h)", "y ~ z + (1 | h)"),
+    ("y ~ x + (1|g)", ". ~ . + (0 + scale(log(x + 1)) | g)", "y ~ x + (1 | g) + (0 + scale(log(x + 1)) | g)"),
+    ("y ~ x + (0 + scale(log(x + 1)) | g)", ". ~ . - (0 + scale(log(x+1))|g) + (1|g)", "y ~ x + (1 | g)"),
+    ("y ~ 1 + (1 | a/b)", ". ~ . - (1|a/b) + (1|a)", "y ~ 1 + (1 | a)"),
+    ("y ~ 1 + (1 | a/b)", ". ~ . - (1 | b:a)", "y ~ 1 + (1 | a)"),
+    ("y ~ 1 + (1 | a/b)", ". ~ . - (1 | a:b)", "y ~ 1 + (1 | a)"),
+    ("y ~ x + (x || g)", ". ~ . - (x || g) + zerocorr(x | g)", "y ~ x + zerocorr(x | g)"),
+    ("y ~ x + (x + z | g)", ". ~ . - ((z + x | g) + x) + (1|h)", "y ~ 1 + (1 | h)"),
+    ("y ~ x + offset(log(a + (2 * b))) + (1|g)", ". ~ . - offset(log(a + 2*b))", "y ~ x + (1 | g)"),
+    ("y ~ offset(w) + (1|g)", ". ~ . + x", "y ~ x + (1 | g) + offset(w)"),
+]
+
+
+@pytest.mark.parametrize(("old", "change", "new"), UPDATES)
+def test_update(old, change, new):
+    assert update_formula(parse_formula(old), change) == new
 
 
 @pytest.fixture(scope="module")

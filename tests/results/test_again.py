@@ -78,6 +78,12 @@ UPDATES = [
     ("sleep_max", ". ~ . - (Days | Subject) + (1 | Subject)", {}, "sleep_ri"),
     ("sleep_max", ". ~ Days + (1 | Subject)", {}, "sleep_ri"),
     ("machines_sum", ". ~ .", {}, "machines_sum"),
+    (
+        "sleep_ri",
+        ". ~ . - (1 | Subject) + (0 + scale(log(Days + 1)) | Subject)",
+        {},
+        "Reaction ~ Days + (0 + scale(log(Days + 1)) | Subject)",
+    ),
 ]
 
 
@@ -100,6 +106,14 @@ def test_update(base: str, change: str, arguments: dict[str, Any], wanted: str) 
 def test_update_drops_and_keeps_in_a_chain() -> None:
     f = fit("sleep_ri")
     assert list(f.update(". ~ . + I(Days**2)").update(". ~ . - I(Days**2)").params.index) == ["Intercept", "Days"]
+
+
+def test_update_of_a_trusted_formula_is_trusted() -> None:
+    f = jaxlmm.lmer("Reaction ~ np.nan_to_num(Days) + (1 | Subject)", data("sleepstudy"), trusted=True)
+    updated = f.update(". ~ . - (1 | Subject) + (0 + np.nan_to_num(Days) | Subject)")
+    # Nothing is missing in Days, so that the function changes nothing.
+    other = fitted("Reaction ~ Days + (0 + Days | Subject)", "sleepstudy")
+    assert updated.objective == pytest.approx(other.objective, abs=1e-9)
 
 
 @pytest.mark.parametrize(

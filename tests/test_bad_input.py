@@ -159,6 +159,7 @@ DESIGNS = [
     fit("no random effects", "y ~ x", FormulaError, "random", "(1 |"),
     fit("unknown contrasts factor", MODEL, DesignError, "'nope'", "contrasts", contrasts={"nope": "contr.sum"}),
     fit("unknown contrasts name", MODEL, JaxlmmError, "contr.nope", "contr.sum", contrasts={"a": "contr.nope"}),
+    fit("contrasts name near formulaic's", MODEL, DesignError, "contr.dif", "'contr.sdif'", contrasts={"a": "contr.dif"}),
     fit("contrasts matrix of wrong shape", MODEL, JaxlmmError, "'a'", "3", contrasts={"a": np.eye(4)}),
     fit("contrasts matrix not of full rank", MODEL, JaxlmmError, "'a'", contrasts={"a": np.ones((3, 2))}),
     fit("contrasts of a number", MODEL, JaxlmmError, "'x'", contrasts={"x": "contr.sum"}),

@@ -7,6 +7,7 @@ keep the short names (`cond[S.a]`). Names are R's; what each coding is stands in
 from __future__ import annotations
 
 import difflib
+import keyword
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -16,15 +17,7 @@ from formulaic.formula import SimpleFormula
 from formulaic.parser.types import Factor, Term
 
 from jaxlmm.errors import DesignError
-
-CODINGS = {
-    "contr.treatment": "contr.treatment",
-    "contr.sum": "contr.sum",
-    "contr.sdif": "contr.diff",
-    "contr.helmert": "contr.helmert",
-    "contr.poly": "contr.poly",
-}
-"""R's name of each coding, and formulaic's."""
+from jaxlmm.formula import CODINGS, quote
 
 
 class Codings:
@@ -69,7 +62,7 @@ class Codings:
         self._expressions: dict[str, str] = {}
         written = {factor.expr for part in parts for term in part for factor in term.factors}
         for number, (name, coding) in enumerate((contrasts or {}).items()):
-            bare, wrapped = _quoted(str(name)), f"C({_quoted(str(name))})"
+            bare, wrapped = _in_a_call(str(name)), f"C({quote(str(name))})"
             if check:
                 _check_key(name, table, written, wrapped)
             if isinstance(coding, str):
@@ -99,6 +92,12 @@ class Codings:
         if expression is None:
             return factor
         return Factor(expression, eval_method="python")
+
+
+def still_written(contrasts: Mapping[str, Any] | None, parts: Iterable[SimpleFormula]) -> dict[str, Any]:
+    """The entries of `contrasts` whose factor stands in a formula as `f` or `C(f)`."""
+    written = {factor.expr for part in parts for term in part for factor in term.factors}
+    return {name: code for name, code in (contrasts or {}).items() if written & {name, f"C({quote(str(name))})"}}
 
 
 def _named(name: str, coding: str) -> str:
@@ -159,5 +158,6 @@ def _matrix(name: str, coding: Any, levels: list[Any] | None) -> np.ndarray:
     return matrix
 
 
-def _quoted(name: str) -> str:
-    return name if name.isidentifier() else f"`{name}`"
+def _in_a_call(name: str) -> str:
+    """A column inside a call: formulaic hands Python's own words to Python even in backticks, so they go through Q()."""
+    return f"Q({name!r})" if keyword.iskeyword(name) else quote(name)

@@ -8,15 +8,18 @@ from jaxlmm.formula.mixed import (
     variables_of,
     write_effects,
 )
-from jaxlmm.formula.transforms import TRANSFORMS
+from jaxlmm.formula.transforms import CODINGS, TRANSFORMS
 from jaxlmm.formula.update import update_formula
+from jaxlmm.formula.where import quote
 
 __all__ = [
+    "CODINGS",
     "TRANSFORMS",
     "MixedFormula",
     "RandomEffectsTerm",
     "parse_effects",
     "parse_formula",
+    "quote",
     "update_formula",
     "variables_of",
     "write_effects",

@@ -20,6 +20,7 @@ from jaxlmm.errors import FormulaError
 from jaxlmm.formula.transforms import (
     ADVICE,
     ARGUMENTS,
+    CODINGS,
     CONTRASTS,
     FUNCTIONS,
     NUMPY_CONSTANTS,
@@ -211,13 +212,14 @@ def unknown_function(name: str, where: Where) -> FormulaError:
     """Return the error for a function that is not on the list, with the nearest names that are."""
     if name in ADVICE:
         return where.error(f"The function {name}() is not available in a formula. {ADVICE[name]}", name)
+    if name.startswith("contr."):
+        return where.error(f"There is no coding {name}. The codings are {', '.join(CODINGS)}.", name)
     if name.startswith("np."):
         near = difflib.get_close_matches(name[3:], NUMPY_FUNCTIONS, n=2, cutoff=0.7)
         nearest = [f"np.{function}" for function in near]
     else:
         known = [
             *sorted(FUNCTIONS),
-            *(f"contr.{c}" for c in sorted(CONTRASTS)),
             "factor",
             "offset",
             "zerocorr",

@@ -44,6 +44,15 @@ NUMPY_FUNCTIONS: dict[str, int] = {
 }
 NUMPY_CONSTANTS = frozenset({"pi", "e"})
 
+CODINGS = {
+    "contr.treatment": "contr.treatment",
+    "contr.sum": "contr.sum",
+    "contr.sdif": "contr.diff",
+    "contr.helmert": "contr.helmert",
+    "contr.poly": "contr.poly",
+}
+"""R's name of each coding that a formula and `contrasts=` understand alike, and formulaic's."""
+
 # Codings, as `contr.sum`; formulaic calls MASS's contr.sdif `contr.diff`.
 CONTRASTS = frozenset({"treatment", "sum", "helmert", "poly", "SAS", "diff", "custom"})
 # The same in patsy's spelling; names only where a coding is expected, for a column may be called Treatment.

@@ -1,16 +1,14 @@
 """A place in the user's formula, carried along so that every message can put a caret under its culprit.
 
-Used by every other module of `jaxlmm.formula`; nobody else needs it.
+Used by every other module of `jaxlmm.formula`; only `quote` is for others.
 """
 
 from __future__ import annotations
 
-import re
+import keyword
 from dataclasses import dataclass
 
 from jaxlmm.errors import FormulaError
-
-_BARE_NAME = re.compile(r"[^\W\d][\w.]*\Z")
 
 
 @dataclass(frozen=True)
@@ -34,5 +32,5 @@ class Where:
 
 
 def quote(name: str) -> str:
-    """Return a column name as it is written in a formula: in backticks unless it is a plain name."""
-    return name if _BARE_NAME.match(name) else f"`{name}`"
+    """Return a column name as it is written in a formula, inside a call or not: in backticks unless it is a plain name."""
+    return name if name.isidentifier() and not keyword.iskeyword(name) else f"`{name}`"

@@ -11,6 +11,7 @@ import pandas as pd
 
 from jaxlmm.design import build
 from jaxlmm.design.checks import check_response
+from jaxlmm.design.contrasts import still_written
 from jaxlmm.design.table import as_floats, shown_row
 from jaxlmm.errors import DataError
 from jaxlmm.fit import Control
@@ -18,7 +19,7 @@ from jaxlmm.formula import parse_formula, update_formula
 from jaxlmm.report import Fitted
 from jaxlmm.results.fitting import fit_frame
 
-CHANGES = ("reml", "ddf", "na_action")
+CHANGES = ("reml", "ddf", "na_action", "contrasts")
 
 
 def refitted(fitted: Fitted, control: Control, y: Any) -> Fitted:
@@ -51,6 +52,8 @@ def refitted(fitted: Fitted, control: Control, y: Any) -> Fitted:
 def updated(fitted: Fitted, control: Control, data: Any, formula: str, changes: dict[str, Any]) -> Fitted:
     """Another formula on the same data; `.` stands for what the old one has on that side.
 
+    Contrasts of a factor that the new formula does not have are left out, unless `changes` gives others.
+
     Raises
     ------
     FormulaError
@@ -65,6 +68,11 @@ def updated(fitted: Fitted, control: Control, data: Any, formula: str, changes: 
     text = update_formula(frame.formula, formula)
     begin = time.perf_counter()
     parsed = parse_formula(text, trusted=frame.formula.trusted)
-    new = build(parsed, data, **{**frame.arguments, **{k: v for k, v in changes.items() if k == "na_action"}})
+    arguments = {**frame.arguments, **{k: v for k, v in changes.items() if k in frame.arguments}}
+    if "contrasts" not in changes:
+        # A factor that the new formula does not have, or codes itself, takes its coding along.
+        parts = (parsed.fixed, *(term.effects for term in parsed.random))
+        arguments["contrasts"] = still_written(frame.arguments["contrasts"], parts)
+    new = build(parsed, data, **arguments)
     reml, ddf = changes.get("reml", fitted.fit.reml), changes.get("ddf", fitted.ddf)
     return fit_frame(new, reml, replace(control, start=None), ddf, time.perf_counter() - begin)

@@ -108,6 +108,25 @@ def test_update_drops_and_keeps_in_a_chain() -> None:
     assert list(f.update(". ~ . + I(Days**2)").update(". ~ . - I(Days**2)").params.index) == ["Intercept", "Days"]
 
 
+CODED = [
+    # change, its arguments                          the same model from scratch
+    (". ~ . - Machine", {}, "score ~ 1 + (1 | Worker)", {}),
+    (". ~ . - Machine + C(Machine)", {}, "score ~ C(Machine) + (1 | Worker)", {"Machine": "contr.sum"}),
+    (". ~ . - Machine + C(Machine, contr.helmert)", {}, "score ~ Machine + (1 | Worker)", {"Machine": "contr.helmert"}),
+    (". ~ .", {"contrasts": {"Machine": "contr.poly"}}, "score ~ Machine + (1 | Worker)", {"Machine": "contr.poly"}),
+    (". ~ .", {"contrasts": None}, "score ~ Machine + (1 | Worker)", {}),
+]
+
+
+@pytest.mark.parametrize(("change", "arguments", "formula", "contrasts"), CODED)
+def test_contrasts_of_an_update(change: str, arguments: dict[str, Any], formula: str, contrasts: dict[str, str]) -> None:
+    base = jaxlmm.lmer("score ~ Machine + (1 | Worker)", data("machines"), contrasts={"Machine": "contr.sum"})
+    updated = base.update(change, **arguments)
+    wanted = jaxlmm.lmer(formula, data("machines"), contrasts=contrasts)
+    assert updated.objective == pytest.approx(wanted.objective, abs=1e-7)
+    np.testing.assert_allclose(updated.params, wanted.params, rtol=1e-6)
+
+
 def test_update_of_a_trusted_formula_is_trusted() -> None:
     f = jaxlmm.lmer("Reaction ~ np.nan_to_num(Days) + (1 | Subject)", data("sleepstudy"), trusted=True)
     updated = f.update(". ~ . - (1 | Subject) + (0 + np.nan_to_num(Days) | Subject)")

@@ -29,10 +29,11 @@ def check_sentence(tokens: list[Token], text: str) -> set[int]:
     removed: dict[int, Where] = {}
     previous: Token | None = None
     tildes = 0
+    has_tilde = any(token.kind is Token.Kind.OPERATOR and token.token == "~" for token in tokens)
     for index, token in enumerate(tokens):
         where = Where(text, token.source_start)
         if token.kind is Token.Kind.CONTEXT and token.token == "(":
-            _check_operand(previous, token, where)
+            _check_operand(previous, token, where, has_tilde)
             opened.append(index)
         elif token.kind is Token.Kind.CONTEXT:
             _check_closing(previous, opened, tokens, where)
@@ -43,7 +44,7 @@ def check_sentence(tokens: list[Token], text: str) -> set[int]:
                     "The intercept is taken away inside an inner parenthesis. Write 0 + or - 1 outside of it."
                 )
         elif token.kind is not Token.Kind.OPERATOR:
-            _check_operand(previous, token, where)
+            _check_operand(previous, token, where, has_tilde)
             if opened and token.kind is Token.Kind.VALUE and _removes_intercept(previous, token):
                 removed[opened[-1]] = where
         elif token.token == "~":
@@ -53,7 +54,7 @@ def check_sentence(tokens: list[Token], text: str) -> set[int]:
             _check_bar(previous, token, opened, with_bar, where)
             with_bar.add(opened[-1])
         elif token.token in COVARIANCES:
-            _check_operand(previous, token, where)
+            _check_operand(previous, token, where, has_tilde)
         else:
             _check_operator(previous, token, where)
         previous = token
@@ -79,9 +80,14 @@ def _ends_operand(token: Token | None) -> bool:
     return not (token.kind is Token.Kind.CONTEXT and token.token == "(")
 
 
-def _check_operand(previous: Token | None, token: Token, where: Where) -> None:
+def _check_operand(previous: Token | None, token: Token, where: Where, has_tilde: bool) -> None:
     if not _ends_operand(previous) or previous is None:
         return
+    if not has_tilde:
+        raise where.error(
+            f"There is no operator between `{previous.token}` and `{token.token}`, and the formula has no ~. Write ~ "
+            "between the response and the model, as in y ~ x + (1 | g), and + between two terms."
+        )
     if token.kind is Token.Kind.CONTEXT and previous.kind is Token.Kind.NAME:
         raise where.error(
             f"There is no operator between `{previous.token}` and the parenthesis. Write "
@@ -131,5 +137,9 @@ def _check_bar(previous: Token | None, token: Token, opened: list[int], with_bar
         )
     if opened[-1] in with_bar:
         raise where.error("A random-effects term has one bar. For two grouping factors write (x | g) + (x | h).")
+    if previous is not None and previous.kind is Token.Kind.OPERATOR:
+        raise where.error(
+            f"Nothing stands between `{previous.token}` and the bar. Add a term there or delete the `{previous.token}`."
+        )
     if not _ends_operand(previous):
         raise where.error("Nothing stands on the left of the bar. Write (1 | g) for a random intercept.")

@@ -24,7 +24,7 @@ from jaxlmm.formula.tokens import COVARIANCES, Dots, DotToken, OffsetToken, read
 from jaxlmm.formula.where import Where
 
 Tree: TypeAlias = ASTNode | Token
-PRODUCTS = ("*", ":", "/", "in")
+PRODUCTS = ("*", ":", "/")
 _MOST_TERMS = 5000
 
 

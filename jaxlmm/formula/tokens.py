@@ -24,7 +24,7 @@ from jaxlmm.formula.transforms import FUNCTIONS
 from jaxlmm.formula.where import Where
 
 Kind = Token.Kind
-OPERATORS = ("**", "||", "~", "|", "+", "-", "*", "/", ":", "^", "in")
+OPERATORS = ("**", "||", "~", "|", "+", "-", "*", "/", ":", "^")
 COVARIANCES = ("zerocorr", "diag", "us")
 RESERVED_COVARIANCES = ("cs", "ar1")
 
@@ -39,7 +39,7 @@ _STRAY = {
     "<": "Write I(a < b).",
     ">": "Write I(a > b).",
     "#": "Comments cannot stand in a formula.",
-    "%": "Of R's %operators% only %in% is understood; arithmetic goes into I(...).",
+    "%": "Of R's %operators% only %in% is understood, as another spelling of `:`; arithmetic goes into I(...).",
 }
 
 
@@ -188,7 +188,8 @@ def _tokenize(text: str, start: int, stop: int) -> Iterator[Token]:
 def _single_operators(token: Token, where: Where) -> Iterator[Token]:
     """Cut a run of operator characters, between which blanks may stand, into operators with their places."""
     if token.token == "in":
-        yield token
+        # R's a %in% b is a:b, and binds as tightly; formulaic would make b/a of it.
+        yield Token(":", kind=Kind.OPERATOR, source=where.formula, source_start=where.start)
         return
     if where.formula[where.start or 0] == "%":
         raise where.error(f"The operator %{token.token}% has no meaning in a formula here. {_STRAY['%']}")

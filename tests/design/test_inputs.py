@@ -308,6 +308,14 @@ def test_the_formula_and_the_argument_code_alike():
     assert given.fixed.names == ("Intercept", "a[S.low]", "a[S.mid]")
 
 
+@pytest.mark.parametrize("name", ["class", "None", "my.factor", "my factor", "2nd"])
+def test_a_factor_of_any_name_can_be_coded(name):
+    frame = frame_of(f"y ~ `{name}` + (1 | g)", table().rename(columns={"a": name}), contrasts={name: "contr.sum"})
+    assert frame.fixed.names == ("Intercept", f"{name}[S.low]", f"{name}[S.mid]")
+    # Sum coding: low, mid, top are (1, 0), (0, 1), (-1, -1).
+    np.testing.assert_array_equal(frame.design.x[:3], [[1, 1, 0], [1, 0, 1], [1, -1, -1]])
+
+
 def test_a_number_made_a_factor_can_be_coded():
     frame = frame_of("y ~ C(x) + (1 | g)", table(), contrasts={"x": "contr.sum"})
     assert frame.fixed.names[1:] == tuple(f"C(x)[S.{i}]" for i in range(5))

@@ -78,10 +78,16 @@ def read_data(source: str) -> pd.DataFrame:
         return READERS[kind](path)
     except FileNotFoundError:
         raise DataError(f"--data {source}: there is no such file") from None
-    except ImportError:
-        raise DataError("--data: Parquet needs pyarrow; install it with pip install 'jaxlmm[arrow]'") from None
-    except (OSError, ValueError) as problem:
-        raise DataError(f"--data {source}: cannot be read: {problem}") from None
+    except ImportError as problem:
+        if kind == ".parquet":
+            raise DataError("--data: Parquet needs pyarrow; install it with pip install 'jaxlmm[arrow]'") from None
+        raise DataError(f"--data {source}: this compression needs a package that is not here: {problem}") from None
+    except Exception as problem:
+        # Damaged files raise whatever the library of their compression has: EOFError, zlib.error, LZMAError, ...
+        said = str(problem) or type(problem).__name__
+        raise DataError(
+            f"--data {source}: cannot be read, the file may be damaged or of another kind: {said}"
+        ) from None
 
 
 def as_json(fit: MixedModelResults) -> dict[str, Any]:

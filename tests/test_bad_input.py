@@ -258,6 +258,8 @@ AFTER = [
     after("tidy, level 0", lambda m: m.tidy(level=0), JaxlmmError, "level", "0"),
     after("summary, ddf", lambda m: m.summary(ddf="nope"), JaxlmmError, "ddf", "nope"),
     after("simulate, no replicates", lambda m: m.simulate(n=0), JaxlmmError, "n", "0"),
+    after("simulate, seed of 71 bits", lambda m: m.simulate(n=1, seed=2**70), DataError, f"seed={2**70}", "64 bits"),
+    after("simulate, negative seed", lambda m: m.simulate(n=1, seed=-(2**70)), DataError, f"seed=-{2**70}", "64 bits"),
     after("simulate, seed text", lambda m: m.simulate(n=1, seed="abc"), JaxlmmError, "seed", "abc"),
     after("refit, wrong length", lambda m: m.refit(np.ones(N - 1)), DataError, "71", "72"),
     after("refit, missing value", lambda m: m.refit(table().y.where(table().index > 0)), DataError, "missing"),
@@ -282,6 +284,8 @@ FILES = [
     Row("load, other arrays", lambda: jaxlmm.load(other_arrays()), SavedModelError, ("other.npz",)),
     Row("load, a pickle inside", lambda: jaxlmm.load(pickled_inside()), SavedModelError, ("evil.npz",)),
     Row("load, a trusted formula", lambda: jaxlmm.load(trusted()), SavedModelError, ("trusted.npz", "trusted=True")),
+    after("save, no such folder", lambda m: m.save("nowhere/fit.npz"), SavedModelError, "nowhere/fit.npz", "folder"),
+    after("save, into a folder", lambda m: m.save("."), SavedModelError, "'.'", "directory"),
     after("load, cut short", lambda m: jaxlmm.load(cut_short(m)), SavedModelError, "cut.npz"),
 ]
 

@@ -14,6 +14,9 @@ from jaxlmm.design import Design
 from jaxlmm.errors import DataError
 from jaxlmm.fit import Fit
 
+SEEDS = (-(2**63), 2**63 - 1)
+"""Smallest and largest seed: those of a signed integer of 64 bits."""
+
 
 def simulate(design: Design, fit: Fit, mean: np.ndarray, n: int, seed: int) -> np.ndarray:
     """Draw n responses (n_obs, n) given the fixed part `mean` (n_obs,), offset included.
@@ -21,12 +24,14 @@ def simulate(design: Design, fit: Fit, mean: np.ndarray, n: int, seed: int) -> n
     Raises
     ------
     DataError
-        When `n` is not a number of replicates, or `seed` not an integer.
+        When `n` is not a number of replicates, or `seed` not an integer of 64 bits.
     """
     if not isinstance(n, int | np.integer) or n < 1:
         raise DataError(f"n={n!r} is not a number of replicates; write 1 or more")
     if not isinstance(seed, int | np.integer):
         raise DataError(f"seed={seed!r} is not an integer")
+    if not SEEDS[0] <= seed <= SEEDS[1]:
+        raise DataError(f"seed={seed} does not fit into 64 bits; write an integer from {SEEDS[0]} to {SEEDS[1]}")
     with jax.threefry_partitionable(True):
         return _draw(design, fit, mean, n, seed)
 

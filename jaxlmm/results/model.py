@@ -345,7 +345,7 @@ class MixedModelResults:
 
     @double
     def update(self, formula: str, **changes: Any) -> MixedModelResults:
-        """Fit again with a changed formula: R's `. ~ . - x` is understood; `reml=`, `ddf=`, `na_action=` and `contrasts=` may be too."""
+        """Fit again with a changed formula: R's `. ~ . - x`; reml, ddf, na_action and contrasts may change too."""
         if self._data is None:
             raise DataError("this model was loaded from a file without its data, so it cannot be fitted again")
         fitted = updated(self._fitted, self._control, self._data, formula, changes)

@@ -30,7 +30,13 @@ VERSION = 1
 
 
 def save(fitted: Fitted, control: Control, path: str | os.PathLike[str], rows: bool = False) -> None:
-    """Write a fit to `path`; with `rows`, the design's rows too, so that fitted values survive."""
+    """Write a fit to `path`; with `rows`, the design's rows too, so that fitted values survive.
+
+    Raises
+    ------
+    SavedModelError
+        When the file cannot be written.
+    """
     fit, gram, coordinates = fitted.fit, fitted.model.gram, fitted.model.coordinates
     arrays: dict[str, np.ndarray] = {
         "theta": fit.theta,
@@ -71,9 +77,15 @@ def save(fitted: Fitted, control: Control, path: str | os.PathLike[str], rows: b
         "xx": gram.xx,
         "yy": fitted.model.response.yy,
     }
-    with open(path, "wb") as file:
-        arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+    try:
+        with open(path, "wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+    except OSError as problem:
+        why = problem.strerror or str(problem)
+        raise SavedModelError(
+            f"the fit cannot be saved in {os.fspath(path)!r}: {why}; give a file in a folder that exists"
+        ) from None
 
 
 @double

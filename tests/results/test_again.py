@@ -119,7 +119,9 @@ CODED = [
 
 
 @pytest.mark.parametrize(("change", "arguments", "formula", "contrasts"), CODED)
-def test_contrasts_of_an_update(change: str, arguments: dict[str, Any], formula: str, contrasts: dict[str, str]) -> None:
+def test_contrasts_of_an_update(
+    change: str, arguments: dict[str, Any], formula: str, contrasts: dict[str, str]
+) -> None:
     base = jaxlmm.lmer("score ~ Machine + (1 | Worker)", data("machines"), contrasts={"Machine": "contr.sum"})
     updated = base.update(change, **arguments)
     wanted = jaxlmm.lmer(formula, data("machines"), contrasts=contrasts)

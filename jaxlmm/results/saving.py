@@ -18,11 +18,13 @@ import numpy as np
 
 from jaxlmm import pls
 from jaxlmm.covariance import STRUCTURES
-from jaxlmm.errors import JaxlmmError, SavedModelError
+from jaxlmm.errors import DataError, DesignError, FormulaError, SavedModelError
 from jaxlmm.fit import Certificate, Control, Fit, Model
+from jaxlmm.inference import check_ddf
 from jaxlmm.pls import Coordinates, Gram, Response
 from jaxlmm.precision import double
 from jaxlmm.report import Fitted
+from jaxlmm.results.checked import check_saved
 from jaxlmm.results.saved_frame import frame_from_json, frame_to_json
 
 FORMAT = "jaxlmm model"
@@ -113,25 +115,33 @@ def read(path: str | os.PathLike[str], trusted: bool = False) -> tuple[Fitted, C
         raise SavedModelError(f"there is no file {os.fspath(path)!r}") from None
     except SavedModelError:
         raise
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as problem:
-        raise SavedModelError(f"{os.fspath(path)!r} is not a model that jaxlmm saved: {problem}") from None
+    except Exception as problem:
+        # zipfile, zlib and NumPy each have errors of their own for bytes that they cannot read.
+        said = str(problem) or type(problem).__name__
+        raise SavedModelError(f"{os.fspath(path)!r} is not a model that jaxlmm saved: {said}") from None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise SavedModelError(f"{os.fspath(path)!r} is not a model that jaxlmm saved")
     if header.get("version") != VERSION:
         raise SavedModelError(
             f"{os.fspath(path)!r} was written in version {header.get('version')} of the format; this jaxlmm reads {VERSION}"
         )
-    if header.get("frame", {}).get("trusted") and not trusted:
+    frame = header.get("frame")
+    if isinstance(frame, dict) and frame.get("trusted") and not trusted:
         raise SavedModelError(
             f"the formula in {os.fspath(path)!r} was trusted to call any function; if you know who wrote the file, and trust "
             "them to run code on this machine, write load(path, trusted=True)"
         )
     try:
+        check_saved(header, arrays)
+        check_ddf(header["ddf"])
         return _fitted(header, arrays), Control(**header["control"])
-    except (KeyError, IndexError, TypeError) as problem:
-        raise SavedModelError(f"{os.fspath(path)!r} is damaged: {type(problem).__name__} {problem}") from None
-    except JaxlmmError as problem:
+    except (SavedModelError, DataError, DesignError) as problem:
+        raise SavedModelError(f"{os.fspath(path)!r} is damaged: {problem}; save the fit again") from None
+    except FormulaError as problem:
         raise SavedModelError(f"{os.fspath(path)!r} holds a formula that cannot be used: {problem}") from None
+    except Exception as problem:
+        # Whatever a changed entry meets: types and keys here, expressions in formulaic.
+        raise SavedModelError(f"{os.fspath(path)!r} is damaged: {type(problem).__name__} {problem}") from None
 
 
 def _fitted(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Fitted:

@@ -4,13 +4,11 @@ Every message says what was found, where, and what to write instead. All of them
 that code written for other libraries keeps working.
 """
 
+import re
+
 
 class JaxlmmError(ValueError):
-    """Base of every error that jaxlmm raises on purpose."""
-
-
-class FormulaError(JaxlmmError):
-    """The formula cannot be read, or says two things that contradict each other.
+    """Base of every error that jaxlmm raises on purpose.
 
     Parameters
     ----------
@@ -20,14 +18,27 @@ class FormulaError(JaxlmmError):
         The formula as the user typed it; it is quoted below the message.
     position : int, optional
         Index into `formula` of the culprit; a caret is printed under it.
+    culprit : str or tuple of str
+        Where the formula is not at hand: the part of it that is at fault, in one spelling or several, see `located`.
     """
 
-    def __init__(self, message: str, formula: str | None = None, position: int | None = None):
+    def __init__(
+        self,
+        message: str,
+        formula: str | None = None,
+        position: int | None = None,
+        culprit: str | tuple[str, ...] = (),
+    ):
         self.formula = formula
         self.position = position
+        self.culprit = (culprit,) if isinstance(culprit, str) else culprit
         if formula is not None:
             message = f"{message}\n{_quote(formula, position)}"
-        super().__init__(message)
+        ValueError.__init__(self, message)
+
+
+class FormulaError(JaxlmmError):
+    """The formula cannot be read, or says two things that contradict each other."""
 
 
 class DataError(JaxlmmError):
@@ -44,6 +55,38 @@ class ConvergenceError(JaxlmmError):
 
 class SavedModelError(JaxlmmError):
     """A file is not a model that this version of jaxlmm wrote."""
+
+
+def located(error: JaxlmmError, formula: str) -> JaxlmmError:
+    """Quote the formula in an error about a part of it, with a caret under the first place where that part stands.
+
+    Parameters
+    ----------
+    error : JaxlmmError
+        Changed in place, unless it has no culprit or quotes a formula already.
+    formula : str
+        The formula as the user typed it.
+
+    Returns
+    -------
+    JaxlmmError
+        The same error.
+    """
+    if error.formula is None and error.culprit:
+        found = (_find(formula, spelling) for spelling in error.culprit)
+        error.formula, error.position = formula, next((place for place in found if place is not None), None)
+        error.args = (f"{error}\n{_quote(formula, error.position)}",)
+    return error
+
+
+def _find(formula: str, part: str) -> int | None:
+    """Where a part of a formula stands in it, whatever its blanks and whichever sign of a power."""
+    pattern = r"\s*".join(re.escape(character) for character in part if not character.isspace())
+    pattern = pattern.replace(r"\*\s*\*", r"(?:\*\*|\^)")
+    before = r"(?<![\w.])" if re.match(r"\w", part) else ""
+    after = r"(?![\w.])" if re.search(r"\w\Z", part) else ""
+    found = re.search(before + pattern + after, formula)
+    return found.start() if found and part else None
 
 
 def _quote(formula: str, position: int | None) -> str:

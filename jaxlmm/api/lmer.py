@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxlmm.design import build
+from jaxlmm.errors import JaxlmmError, located
 from jaxlmm.fit import Control
 from jaxlmm.formula import parse_formula
 from jaxlmm.inference import check_ddf
@@ -79,14 +80,11 @@ def lmer(
     """
     begin = time.perf_counter()
     check_ddf(ddf)
-    frame = build(
-        parse_formula(formula, trusted=trusted),
-        data,
-        weights=weights,
-        offset=offset,
-        contrasts=contrasts,
-        na_action=na_action,
-    )
+    parsed = parse_formula(formula, trusted=trusted)
+    try:
+        frame = build(parsed, data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action)
+    except JaxlmmError as problem:
+        raise located(problem, formula) from None
     control = control or Control()
     fitted = fit_frame(frame, reml, control, ddf, time.perf_counter() - begin)
     return MixedModelResults(fitted, control, data)

@@ -18,7 +18,7 @@ from jaxlmm.api.grouping_args import column_of_groups
 from jaxlmm.api.statsmodels_formula import one_formula
 from jaxlmm.design import Frame, build
 from jaxlmm.design.table import open_table, read_columns
-from jaxlmm.errors import DataError, FormulaError
+from jaxlmm.errors import DataError, FormulaError, JaxlmmError, located
 from jaxlmm.fit import Control
 from jaxlmm.formula import parse_formula
 from jaxlmm.inference import check_ddf
@@ -247,7 +247,10 @@ def mixedlm(
         re_formula=re_formula,
         vc_formula=vc_formula,
     )
-    frame = build(whole, data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action)
+    try:
+        frame = build(whole, data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action)
+    except JaxlmmError as problem:
+        raise located(problem, whole.source) from None
     return MixedLM(frame, data, ddf, time.perf_counter() - begin)
 
 

@@ -7,7 +7,8 @@ once, and put terms on the same factor into one block. Called by `api`; everythi
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,18 +159,21 @@ def build(
             "the formula has no random effects; add a term such as (1 | group), or fit a linear model with "
             "statsmodels' ols",
             formula.source,
+            len(formula.source.rstrip()),
         )
     if not isinstance(data, pd.DataFrame):
         data = tables.open_table(data)  # a lazy frame is collected once
-    table = tables.read_columns(data, formula.variables, labels=formula.labels)
+    with _blaming(formula.variables):
+        table = tables.read_columns(data, formula.variables, labels=formula.labels)
     extra = {
         "weights": _aligned(weights, data, table.index, "weights"),
         "offset": _aligned(offset, data, table.index, "offset"),
     }
     arguments = {f"{name}=": values for name, values in extra.items() if values is not None}
     joined = table.assign(**arguments)
-    rows = tables.complete_rows(joined, na_action)
-    tables.check_finite(joined[rows.used])
+    with _blaming(formula.variables):
+        rows = tables.complete_rows(joined, na_action)
+        tables.check_finite(joined[rows.used])
     table = _used(table, rows)
     codings = Codings(contrasts, table, (formula.fixed, *(term.effects for term in formula.random)))
 
@@ -180,7 +184,10 @@ def build(
         written = str(formula.response[0])
         factor = any(kind is Factor.Kind.CATEGORICAL for kind, _ in response.spec.encoder_state.values())
         what = "is a factor" if factor else "has several columns"
-        raise DataError(f"the response {written!r} {what}; a linear mixed model needs a numeric one, a number per row")
+        raise DataError(
+            f"the response {written!r} {what}; a linear mixed model needs a numeric one, a number per row",
+            culprit=written,
+        )
     name, y = response.names[0], response.values[:, 0]
     fixed = model_matrix(formula.fixed, table, codings, "the fixed effects")
     notices = check_response(name, y, fixed.values, fixed.names)
@@ -209,6 +216,18 @@ def build(
         {"weights": weights, "offset": offset, "contrasts": contrasts, "na_action": na_action},
         notices,
     )
+
+
+@contextmanager
+def _blaming(names: Iterable[str]) -> Iterator[None]:
+    """Mark the variable that an error names first as its culprit."""
+    try:
+        yield
+    except DataError as problem:
+        said = str(problem)
+        named = [name for name in names if repr(name) in said]
+        problem.culprit = (min(named, key=lambda name: said.index(repr(name))),) if named else ()
+        raise
 
 
 def _random_part(terms: tuple[RandomEffectsTerm, ...], table: pd.DataFrame, codings: Codings, integers):
@@ -288,7 +307,7 @@ def offset_values(text: str, table: pd.DataFrame, codings: Codings) -> np.ndarra
     effects = SimpleFormula([Term([Factor(text, eval_method="lookup" if known else "python")])])
     matrix = model_matrix(effects, table, codings, f"offset({text})")
     if matrix.values.shape[1] != 1:
-        raise DataError(f"offset({text}) is a factor; it must be one number per row")
+        raise DataError(f"offset({text}) is a factor; it must be one number per row", culprit=(f"offset({text})", text))
     return matrix.values[:, 0]
 
 

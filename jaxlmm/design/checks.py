@@ -23,7 +23,9 @@ def check_response(name: str, y: np.ndarray, x: np.ndarray, names: Iterable[str]
         When there are no more rows than fixed-effects columns, or those hold nothing but zeros.
     """
     if np.ptp(y) == 0:
-        raise DataError(f"the response {name!r} is constant ({y[0]:g}), so there is no variance to attribute")
+        raise DataError(
+            f"the response {name!r} is constant ({y[0]:g}), so there is no variance to attribute", culprit=name
+        )
     rank_bound = min(x.shape[1], int(np.linalg.matrix_rank(x)) if y.size <= x.shape[1] else x.shape[1])
     if y.size <= rank_bound:
         raise DesignError(
@@ -52,20 +54,25 @@ def check_factor(grouping: Grouping, source: str, size: int, n_rows: int) -> Non
         With one level, with as many levels as rows, or with at least as many effects as rows.
     """
     levels, name = grouping.n_levels, grouping.name
+    nested = "/".join(reversed(grouping.columns))
+    culprit = (source, f"| {name})", f"| {nested})", f"| {name}", *grouping.columns)
     if levels < 2:
         raise DesignError(
             f"grouping factor {name!r} in {source} has one level only ({shown_row(grouping.levels, 0)}); a variance "
-            "between levels needs at least two (five or more to be of use): remove the term"
+            "between levels needs at least two (five or more to be of use): remove the term",
+            culprit=culprit,
         )
     if levels >= n_rows:
         raise DesignError(
             f"grouping factor {name!r} in {source} has as many levels as there are rows ({n_rows}), so its variance is "
-            "confounded with the residual variance: group by something that repeats, or remove the term"
+            "confounded with the residual variance: group by something that repeats, or remove the term",
+            culprit=culprit,
         )
     if levels * size >= n_rows:
         raise DesignError(
             f"{source} has {levels} levels times {size} effects = {levels * size} random effects, but there are only "
-            f"{n_rows} rows, so they are confounded with the residual: use fewer effects, such as (1 | {name})"
+            f"{n_rows} rows, so they are confounded with the residual: use fewer effects, such as (1 | {name})",
+            culprit=culprit,
         )
 
 
@@ -82,5 +89,6 @@ def check_effects(term: RandomEffectsTerm, names: tuple[str, ...], before: list[
         if twice:
             raise DesignError(
                 f"{source} and {term.source} both have the effect {twice[0]!r} of {':'.join(term.group)!r}, so only the "
-                "sum of its two variances could be estimated; keep it in one of them: (x | g), or (1 | g) + (0 + x | g)"
+                "sum of its two variances could be estimated; keep it in one of them: (x | g), or (1 | g) + (0 + x | g)",
+                culprit=(term.source, f"| {':'.join(term.group)})", *term.group),
             )

@@ -139,9 +139,12 @@ def _evaluated(evaluate, part: str) -> Any:
     except DataMismatchWarning as problem:
         raise DataError(f"{part}: {problem}") from None
     except FormulaicError as problem:
-        raise FormulaError(f"{part} cannot be evaluated: {_short(problem)}") from None
+        factor = re.search(r"Unable to evaluate factor `(.*)`\. \[", str(problem))
+        raise FormulaError(
+            f"{part} cannot be evaluated: {_short(problem)}", culprit=(factor[1], part) if factor else part
+        ) from None
     except (TypeError, ValueError, KeyError, ArithmeticError, AttributeError, IndexError, NameError) as problem:
-        raise FormulaError(f"{part} cannot be evaluated on these columns: {_short(problem)}") from None
+        raise FormulaError(f"{part} cannot be evaluated on these columns: {_short(problem)}", culprit=part) from None
 
 
 def _finite(values: np.ndarray, names: tuple[str, ...], index: pd.Index, part: str) -> np.ndarray:
@@ -151,7 +154,8 @@ def _finite(values: np.ndarray, names: tuple[str, ...], index: pd.Index, part: s
         row, column = (int(i[0]) for i in np.nonzero(bad))
         raise DataError(
             f"{part}: {names[column]!r} is {values[row, column]} in row {shown_row(index, row)}; a transform such as log "
-            "needs values inside its domain, and scale a column that varies"
+            "needs values inside its domain, and scale a column that varies",
+            culprit=(names[column], re.sub(r"\[[^\]]*\]", "", names[column]), part),
         )
     return values
 
@@ -169,7 +173,8 @@ def _with_factors(problem: FormulaError, effects: SimpleFormula, table: pd.DataF
         return problem
     listed = ", ".join(map(repr, factors))
     return FormulaError(
-        f"{problem} (text or categories: {listed}; where numbers are meant, convert with pandas.to_numeric first)"
+        f"{problem} (text or categories: {listed}; where numbers are meant, convert with pandas.to_numeric first)",
+        culprit=problem.culprit,
     )
 
 
@@ -180,5 +185,6 @@ def _check_levels(spec: ModelSpec, codings: Codings, part: str) -> None:
             written = codings.short(str(expression))
             raise DesignError(
                 f"{part}: the factor {written!r} has one level only ({levels[0]!r}) in the complete rows, so it has nothing "
-                "to compare; leave it out"
+                "to compare; leave it out",
+                culprit=written,
             )

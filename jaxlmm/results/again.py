@@ -13,7 +13,7 @@ from jaxlmm.design import build
 from jaxlmm.design.checks import check_response
 from jaxlmm.design.contrasts import still_written
 from jaxlmm.design.table import as_floats, shown_row
-from jaxlmm.errors import DataError
+from jaxlmm.errors import DataError, JaxlmmError, located
 from jaxlmm.fit import Control
 from jaxlmm.formula import parse_formula, update_formula
 from jaxlmm.report import Fitted
@@ -73,6 +73,9 @@ def updated(fitted: Fitted, control: Control, data: Any, formula: str, changes: 
         # A factor that the new formula does not have, or codes itself, takes its coding along.
         parts = (parsed.fixed, *(term.effects for term in parsed.random))
         arguments["contrasts"] = still_written(frame.arguments["contrasts"], parts)
-    new = build(parsed, data, **arguments)
+    try:
+        new = build(parsed, data, **arguments)
+    except JaxlmmError as problem:
+        raise located(problem, text) from None
     reml, ddf = changes.get("reml", fitted.fit.reml), changes.get("ddf", fitted.ddf)
     return fit_frame(new, reml, replace(control, start=None), ddf, time.perf_counter() - begin)

@@ -143,7 +143,7 @@ def test_update_of_a_trusted_formula_is_trusted() -> None:
         ("Days", {}, FormulaError, "two sides"),
         (". ~ . - (0 + Days | Subject)", {}, FormulaError, "not in the model"),
         (". ~ . - (Days | Subject)", {}, FormulaError, "random"),
-        (". ~ . + nothing", {}, DataError, "nothing"),
+        (". ~ . + nothing", {}, DataError, r"nothing \+ \(Days \| Subject\)\n *\^"),
         (". ~ .", {"family": "poisson"}, DataError, "family"),
     ],
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from formulaic.parser.types import Factor, Term
 from jaxlmm.covariance import STRUCTURES, Structure
 from jaxlmm.design import table as tables
 from jaxlmm.design.arrays import Design, RandomEffects
-from jaxlmm.design.checks import check_effects, check_factor, check_response
+from jaxlmm.design.checks import check_effects, check_factor, check_names, check_response
 from jaxlmm.design.contrasts import Codings
 from jaxlmm.design.levels import Grouping, code_levels
 from jaxlmm.design.matrices import Matrix, model_matrix, whole
@@ -90,6 +90,8 @@ class Frame:
         The response as written.
     offset : (n,) array or None
         Sum of all offsets.
+    offsets : tuple of Matrix
+        Those of the formula, one column each (values are dropped).
     table : pandas.DataFrame
         The normalised columns of the used rows.
     codings : Codings
@@ -108,6 +110,7 @@ class Frame:
     term_order: tuple[tuple[int, int], ...]
     response: str
     offset: np.ndarray | None
+    offsets: tuple[Matrix, ...]
     table: pd.DataFrame
     codings: Codings
     arguments: dict[str, Any]
@@ -164,7 +167,7 @@ def build(
     if not isinstance(data, pd.DataFrame):
         data = tables.open_table(data)  # a lazy frame is collected once
     with _blaming(formula.variables):
-        table = tables.read_columns(data, formula.variables, labels=formula.labels)
+        table = tables.read_columns(data, formula.variables, labels=formula.labels, numbers=formula.numbers)
     extra = {
         "weights": _aligned(weights, data, table.index, "weights"),
         "offset": _aligned(offset, data, table.index, "offset"),
@@ -190,12 +193,14 @@ def build(
         )
     name, y = response.names[0], response.values[:, 0]
     fixed = model_matrix(formula.fixed, table, codings, "the fixed effects")
+    check_names(fixed.names)
     notices = check_response(name, y, fixed.values, fixed.names)
     weight_values = None
     if extra["weights"] is not None:
         called = f"weights={weights!r}" if isinstance(weights, str) else "weights"
-        weight_values = _weights(extra["weights"].to_numpy()[rows.used], rows, called)
-    offsets = [offset_values(text, table, codings) for text in formula.offsets]
+        weight_values = check_weights(extra["weights"].to_numpy()[rows.used], rows.index, called)
+    known = tuple(offset_matrix(text, table, codings) for text in formula.offsets)
+    offsets = [matrix.values[:, 0] for matrix in known]
     if extra["offset"] is not None:
         offsets.append(extra["offset"].to_numpy()[rows.used])
     total = np.sum(offsets, axis=0) if offsets else None
@@ -211,6 +216,7 @@ def build(
         order,
         name,
         total,
+        tuple(replace(matrix, values=matrix.values[:0]) for matrix in known),
         table,
         codings,
         {"weights": weights, "offset": offset, "contrasts": contrasts, "na_action": na_action},
@@ -274,7 +280,7 @@ def _aligned(values: Any, data: Any, index: pd.Index, name: str) -> pd.Series | 
     if values is None:
         return None
     if isinstance(values, str):
-        column = tables.read_columns(data, [values], f"argument {name}=")[values]
+        column = tables.read_columns(data, [values], f"argument {name}=", numbers=[values])[values]
         if isinstance(column.dtype, pd.CategoricalDtype):
             raise DataError(f"{name}={values!r} is a column of strings or categories; it must hold numbers")
         return column
@@ -291,24 +297,27 @@ def _aligned(values: Any, data: Any, index: pd.Index, name: str) -> pd.Series | 
     return pd.Series(array, index=index)
 
 
-def _weights(values: np.ndarray, rows: tables.Rows, called: str) -> np.ndarray:
+def check_weights(values: np.ndarray, index: pd.Index, called: str) -> np.ndarray:
     bad = np.flatnonzero(values <= 0)
     if bad.size:
         raise DataError(
-            f"{called} must be positive, but row {tables.shown_row(rows.index, bad[0])} has {values[bad[0]]:g} ({bad.size} "
+            f"{called} must be positive, but row {tables.shown_row(index, bad[0])} has {values[bad[0]]:g} ({bad.size} "
             "such rows); they are precision weights, Var = sigma**2 / weight: leave rows of no weight out of the data"
         )
     return values
 
 
-def offset_values(text: str, table: pd.DataFrame, codings: Codings) -> np.ndarray:
-    """One offset of the formula (n,)."""
-    known = text in table
-    effects = SimpleFormula([Term([Factor(text, eval_method="lookup" if known else "python")])])
-    matrix = model_matrix(effects, table, codings, f"offset({text})")
+def offset_effects(text: str, table: pd.DataFrame) -> SimpleFormula:
+    """The formula of one offset: a column of the table, or an expression."""
+    return SimpleFormula([Term([Factor(text, eval_method="lookup" if text in table else "python")])])
+
+
+def offset_matrix(text: str, table: pd.DataFrame, codings: Codings) -> Matrix:
+    """One offset of the formula, a matrix of one column."""
+    matrix = model_matrix(offset_effects(text, table), table, codings, f"offset({text})")
     if matrix.values.shape[1] != 1:
         raise DataError(f"offset({text}) is a factor; it must be one number per row", culprit=(f"offset({text})", text))
-    return matrix.values[:, 0]
+    return matrix
 
 
 def _used(table: pd.DataFrame, rows: tables.Rows) -> pd.DataFrame:

@@ -45,6 +45,23 @@ def check_response(name: str, y: np.ndarray, x: np.ndarray, names: Iterable[str]
     return ()
 
 
+def check_names(names: Iterable[str]) -> None:
+    """Refuse two coefficients of one name, which a column called Intercept makes.
+
+    Raises
+    ------
+    DataError
+        Naming it.
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise DataError(
+                f"two coefficients would be called {name!r}; rename the column {name!r} of the data", culprit=name
+            )
+        seen.add(name)
+
+
 def check_factor(grouping: Grouping, source: str, size: int, n_rows: int) -> None:
     """Refuse a grouping factor that the data cannot tell from the residual or from a constant.
 

@@ -87,6 +87,13 @@ def code_levels(table: pd.DataFrame, columns: tuple[str, ...], integers: frozens
     keys, codes = np.unique(combined, return_inverse=True)
     labels = parts[0] if len(columns) == 1 else pd.Index([_joined(key, parts) for key in keys], dtype=object)
     name = ":".join(columns)
+    if not labels.is_unique:
+        label = labels[labels.duplicated()][0]
+        raise DataError(
+            f"two levels of {name!r} would both be called {label!r}, since a column's own values hold a colon; rename them, "
+            f"for example data[{columns[0]!r}] = data[{columns[0]!r}].str.replace(':', '/')",
+            culprit=columns[0],
+        )
     return Grouping(name, columns, tuple(parts), keys, labels.rename(name)), codes.astype(np.int32)
 
 

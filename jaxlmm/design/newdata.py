@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from jaxlmm.design import table as tables
-from jaxlmm.design.build import FactorTerms, Frame, offset_values
+from jaxlmm.design.build import FactorTerms, Frame, check_weights
 from jaxlmm.design.levels import plain, unseen_level
 from jaxlmm.design.matrices import encode
 from jaxlmm.errors import DataError
@@ -37,10 +36,11 @@ class NewData:
     """
 
     def __init__(self, frame: Frame, data: Any, coded: tuple[FactorTerms, ...], effects: tuple[FactorTerms, ...]):
-        self._frame = frame
+        self._frame, self._data = frame, data
         groups = dict.fromkeys(name for f in coded for name in f.grouping.columns)
         needed = _variables(frame, effects)
-        table = tables.read_columns(data, dict.fromkeys([*needed, *groups]), "model", frame.formula.labels)
+        names, numbers = dict.fromkeys([*needed, *groups]), frame.formula.numbers
+        table = tables.read_columns(data, names, "model", frame.formula.labels, numbers)
         tables.check_finite(table)
         for name in dict.fromkeys([*needed, *groups]):
             if table[name].isna().any():
@@ -59,11 +59,35 @@ class NewData:
         return encode(self._frame.fixed, self.table, self._frame.codings, "the fixed effects")
 
     def offset(self) -> np.ndarray:
-        """Sum of the formula's offsets (n,)."""
+        """Sum (n,) of the formula's offsets and of the column that the fit was given as offset=."""
         total = np.zeros(len(self.table))
-        for text in self._frame.formula.offsets:
-            total = total + offset_values(text, self.table, self._frame.codings)
-        return total
+        for text, matrix in zip(self._frame.formula.offsets, self._frame.offsets, strict=True):
+            total = total + encode(matrix, self.table, self._frame.codings, f"offset({text})")[:, 0]
+        given = self._argument("offset")
+        return total if given is None else total + given
+
+    def weights(self) -> np.ndarray:
+        """Weights (n,) from the column that the fit was given as weights=; ones where it had none."""
+        given = self._argument("weights")
+        if given is None:
+            return np.ones(len(self.table))
+        return check_weights(given, self.index, f"weights={self._frame.arguments['weights']!r}")
+
+    def _argument(self, name: str) -> np.ndarray | None:
+        """Values of weights= or offset=, where that named a column."""
+        column = self._frame.arguments[name]
+        if column is None:
+            return None
+        if not isinstance(column, str):
+            raise DataError(
+                f"this fit was given {name}= as values, which newdata does not hold; put them in a column of the data, fit "
+                f"with {name}='column', and give newdata that column, too"
+            )
+        read = tables.read_columns(self._data, [column], f"argument {name}= of the fit", numbers=[column])
+        tables.check_finite(read)
+        if isinstance(read[column].dtype, pd.CategoricalDtype) or read[column].isna().any():
+            raise DataError(f"column {column!r} of newdata, the fit's {name}, must hold a number in every row")
+        return read[column].to_numpy()
 
     def random(self, factor: FactorTerms) -> np.ndarray:
         """Random-effects columns (n, k) of one grouping factor."""
@@ -91,9 +115,7 @@ def _variables(frame: Frame, factors: tuple[FactorTerms, ...]) -> list[str]:
     for term in frame.formula.random:
         if term.group in groups:
             names |= dict.fromkeys(variables_of(term.effects))
-    words = {word for text in frame.formula.offsets for word in re.findall(r"\w+|(?<=`)[^`]+(?=`)", text)}
-    names |= dict.fromkeys(name for name in frame.formula.variables if name in words)
-    return list(names)
+    return list(names | dict.fromkeys(frame.formula.offset_columns))
 
 
 def _as_fitted(new: pd.Series, old: pd.Series) -> pd.Series:

@@ -86,7 +86,13 @@ def index_of(data: Any, n_rows: int) -> pd.Index:
     return data.index if isinstance(data, pd.DataFrame) else pd.RangeIndex(n_rows)
 
 
-def read_columns(data: Any, names: Iterable[str], context: str = "formula", labels: Iterable[str] = ()) -> pd.DataFrame:
+def read_columns(
+    data: Any,
+    names: Iterable[str],
+    context: str = "formula",
+    labels: Iterable[str] = (),
+    numbers: Iterable[str] = (),
+) -> pd.DataFrame:
     """The named columns as floats and categoricals, missing values as NaN.
 
     Parameters
@@ -99,6 +105,9 @@ def read_columns(data: Any, names: Iterable[str], context: str = "formula", labe
         What asks for them, for messages.
     labels : iterable of str
         Columns that only tell groups apart: their integers stay integers, for a float would merge those beyond 2**53.
+    numbers : iterable of str
+        Columns whose booleans are 0 and 1 (a response, an offset); others are factors with the levels False and True,
+        as in R and statsmodels.
 
     Raises
     ------
@@ -107,7 +116,7 @@ def read_columns(data: Any, names: Iterable[str], context: str = "formula", labe
     """
     frame = open_table(data)
     available = list(data.columns) if isinstance(data, pd.DataFrame) else frame.columns
-    labels = set(labels)
+    labels, numbers = set(labels), set(numbers)
     columns = {}
     for name in names:
         count = sum(1 for column in available if column == name)
@@ -119,7 +128,8 @@ def read_columns(data: Any, names: Iterable[str], context: str = "formula", labe
                 "rename all but one"
             )
         raw = data[name] if isinstance(data, pd.DataFrame) else frame[name]
-        columns[name] = normalise(raw, name, name in labels)
+        column = normalise(raw, name, name in labels)
+        columns[name] = _zero_one(column) if name in numbers else column
     return pd.DataFrame(columns, index=index_of(data, len(frame)))
 
 
@@ -136,7 +146,9 @@ def normalise(raw: Any, name: str, label: bool = False) -> pd.Series:
     dtype = raw.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return raw.cat.remove_unused_categories()
-    if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_numeric_dtype(dtype):
+    if pd.api.types.is_bool_dtype(dtype):
+        return _truths(raw)
+    if pd.api.types.is_numeric_dtype(dtype):
         if pd.api.types.is_complex_dtype(dtype):
             raise DataError(f"column {name!r} holds complex numbers; a mixed model needs real ones")
         return _integer_labels(raw) if label and pd.api.types.is_integer_dtype(dtype) else _numeric(raw, name)
@@ -153,7 +165,9 @@ def _objects(raw: pd.Series, name: str, label: bool) -> pd.Series:
     kinds = {_kind(value) for value in present.array}
     if label and kinds == {"number"} and all(isinstance(value, int | np.integer) for value in present.array):
         return pd.Series(pd.Categorical(raw), index=raw.index)
-    if kinds <= {"number", "boolean"} and len(kinds) <= 1:
+    if kinds == {"boolean"}:
+        return _truths(raw)
+    if kinds <= {"number"}:
         return pd.Series(raw.to_numpy(dtype=float, na_value=np.nan), index=raw.index)
     if kinds == {"string"}:
         values = present.unique().tolist()
@@ -209,7 +223,7 @@ def _to_pandas(column: nw.Series, name: str) -> pd.Series:
         order = [v for v in dtype.categories if v in used] if isinstance(dtype, nw.Enum) else sorted(used)
         return pd.Series(pd.Categorical(strings, categories=order))
     if dtype == nw.Boolean:
-        return _booleans(column)
+        return pd.Series(column.to_list(), dtype=object)
     if dtype.is_integer():
         missing = column.is_null().to_numpy()
         values = column.fill_null(0).to_numpy()
@@ -223,8 +237,17 @@ def _to_pandas(column: nw.Series, name: str) -> pd.Series:
     return pd.Series(column.to_list(), dtype=object)
 
 
-def _booleans(column: nw.Series) -> pd.Series:
-    return pd.Series([np.nan if v is None else float(v) for v in column.to_list()])
+def _truths(raw: pd.Series) -> pd.Series:
+    """Booleans as a factor of the levels False and True, as far as they occur."""
+    values = [None if missing else bool(value) for value, missing in zip(raw.array, raw.isna(), strict=True)]
+    return pd.Series(pd.Categorical(values, categories=[False, True]).remove_unused_categories(), index=raw.index)
+
+
+def _zero_one(column: pd.Series) -> pd.Series:
+    """A factor of False and True as the numbers 0 and 1; any other column as it is."""
+    if not (isinstance(column.dtype, pd.CategoricalDtype) and pd.api.types.is_bool_dtype(column.cat.categories.dtype)):
+        return column
+    return pd.Series(column.to_numpy(dtype=object), index=column.index).astype(float)
 
 
 def _numeric(raw: pd.Series, name: str) -> pd.Series:

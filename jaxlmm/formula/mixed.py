@@ -88,9 +88,18 @@ class MixedFormula:
         names = dict.fromkeys((*variables_of(self.response or ()), *variables_of(self.fixed)))
         for term in self.random:
             names |= dict.fromkeys((*variables_of(term.effects), *term.group))
-        for offset in self.offsets:
-            names |= dict.fromkeys(read_factor(offset, Where(self.source), trusted=self.trusted).columns)
-        return tuple(names)
+        return tuple(names | dict.fromkeys(self.offset_columns))
+
+    @property
+    def offset_columns(self) -> tuple[str, ...]:
+        """The columns that the offsets need."""
+        found = (read_factor(text, Where(self.source), trusted=self.trusted).columns for text in self.offsets)
+        return tuple(dict.fromkeys(name for columns in found for name in columns))
+
+    @property
+    def numbers(self) -> frozenset[str]:
+        """The columns that must be numbers, booleans among them: those of the response and of the offsets."""
+        return frozenset((*variables_of(self.response or ()), *self.offset_columns))
 
     @property
     def labels(self) -> frozenset[str]:
@@ -98,8 +107,7 @@ class MixedFormula:
         elsewhere = {*variables_of(self.response or ()), *variables_of(self.fixed)}
         for term in self.random:
             elsewhere |= {*variables_of(term.effects)}
-        for offset in self.offsets:
-            elsewhere |= {*read_factor(offset, Where(self.source), trusted=self.trusted).columns}
+        elsewhere |= {*self.offset_columns}
         return frozenset(name for term in self.random for name in term.group) - elsewhere
 
 

@@ -104,14 +104,10 @@ def _fitted_rows(frame: Frame):
 
 
 def _new_rows(frame: Frame, newdata: Any, included: list[int], allow_new_levels: bool, interval: str | None):
-    if frame.arguments["offset"] is not None:
-        raise DataError(
-            "this fit was given offset= as an argument, which newdata does not hold; write offset(column) in the formula "
-            "instead, and it will be found in newdata"
-        )
     factors = frame.factors
     used = range(len(factors)) if interval == "prediction" else included
     new = NewData(frame, newdata, tuple(factors[t] for t in included), tuple(factors[t] for t in used))
     z = [new.random(factors[t]) if t in used else None for t in range(len(factors))]
     codes = [new.codes(factors[t], allow_new_levels) if t in included else None for t in range(len(factors))]
-    return new.index, new.fixed(), z, codes, new.offset(), np.ones(len(new.index))
+    weights = new.weights() if interval == "prediction" else np.ones(len(new.index))
+    return new.index, new.fixed(), z, codes, new.offset(), weights

@@ -74,6 +74,9 @@ def augment(fitted: Fitted) -> pd.DataFrame:
     table = fitted.frame.table
     # A loaded model keeps the design's rows at most, and not the columns that it was made of.
     table = table.copy(deep=False) if len(table) == len(y) else pd.DataFrame(index=fitted.frame.rows.index)
+    for name in ("fitted", "resid", "fixed"):
+        if name in table or name == fitted.frame.response:
+            raise DataError(f"the data has a column {name!r}, and augment() adds one of that name; rename the column")
     if fitted.frame.response not in table:
         table.insert(0, fitted.frame.response, y)
     return table.assign(fitted=value, resid=y - value, fixed=fixed)

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxlmm.design import build
+from jaxlmm.design import Frame, build
 from jaxlmm.design.checks import check_response
 from jaxlmm.design.contrasts import still_written
 from jaxlmm.design.table import as_floats, shown_row
 from jaxlmm.errors import DataError, JaxlmmError, located
 from jaxlmm.fit import Control
-from jaxlmm.formula import parse_formula, update_formula
+from jaxlmm.formula import parse_formula, update_formula, variables_of
 from jaxlmm.report import Fitted
 from jaxlmm.results.fitting import fit_frame
 
@@ -35,6 +35,8 @@ def refitted(fitted: Fitted, control: Control, y: Any) -> Fitted:
     if isinstance(y, pd.Series) and not y.index.equals(frame.rows.index):
         raise DataError("y is a Series whose index is not that of the fit's rows; align it, or pass y.to_numpy()")
     values = as_floats(y, "y")
+    if values.shape == (fitted.n_obs, 1):
+        values = values[:, 0]  # one draw of `simulate`
     if values.shape != (fitted.n_obs,):
         raise DataError(f"y has shape {values.shape}, but the fit has {fitted.n_obs} rows")
     if not np.isfinite(values).all():
@@ -45,8 +47,21 @@ def refitted(fitted: Fitted, control: Control, y: Any) -> Fitted:
         )
     notices = check_response(frame.response, values, design.x, frame.fixed.names)
     design = replace(design, y=values if frame.offset is None else values - frame.offset)
-    frame = replace(frame, design=design, notices=notices)
+    frame = replace(frame, design=design, notices=notices, table=_with_response(frame, values))
     return fit_frame(frame, fitted.fit.reml, control, fitted.ddf, 0.0)
+
+
+def _with_response(frame: Frame, values: np.ndarray) -> pd.DataFrame:
+    """The model's columns with another response; what only the old one was made of is left out."""
+    if len(frame.table) != values.size:
+        return frame.table  # a loaded fit has one row that stands for the types of the columns
+    old = variables_of(frame.formula.response or ())
+    kept = {*variables_of(frame.formula.fixed), *frame.formula.offset_columns}
+    for term in frame.formula.random:
+        kept |= {*variables_of(term.effects), *term.group}
+    if frame.response in frame.table:
+        return frame.table.assign(**{frame.response: values})
+    return frame.table.drop(columns=[name for name in old if name not in kept])
 
 
 def updated(fitted: Fitted, control: Control, data: Any, formula: str, changes: dict[str, Any]) -> Fitted:

@@ -56,7 +56,8 @@ FRAME: dict[str, tuple[type, ...]] = {
     "n_data": (int,),
     "n_used": (int,),
     "missing": (dict,),
-    "offset_argument": (bool,),
+    "offsets": (list,),
+    "arguments": (dict,),
     "notices": (list,),
 }
 MATRIX: dict[str, tuple[type, ...]] = {"names": (list,), "terms": (list,), "transforms": (dict,), "categories": (dict,)}

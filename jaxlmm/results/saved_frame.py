@@ -13,12 +13,16 @@ from formulaic.parser.types import Factor
 
 from jaxlmm.covariance import STRUCTURES
 from jaxlmm.design import Design, FactorTerms, Frame, RandomEffects, TermColumns
+from jaxlmm.design.build import offset_effects
 from jaxlmm.design.contrasts import Codings
 from jaxlmm.design.levels import Grouping
 from jaxlmm.design.matrices import Matrix, column_names
 from jaxlmm.design.table import Rows
 from jaxlmm.errors import SavedModelError
 from jaxlmm.formula import TRANSFORMS, RandomEffectsTerm, parse_effects, parse_formula, write_effects
+
+VALUES = np.zeros(0)
+"""Stands for weights or an offset that the fit was given as values, which a file does not keep."""
 
 
 def frame_to_json(frame: Frame, arrays: dict[str, np.ndarray], rows: bool) -> dict[str, Any]:
@@ -67,7 +71,8 @@ def frame_to_json(frame: Frame, arrays: dict[str, np.ndarray], rows: bool) -> di
         "n_data": int(frame.rows.used.size),
         "n_used": int(frame.rows.used.sum()),
         "missing": frame.rows.missing,
-        "offset_argument": frame.arguments["offset"] is not None,
+        "offsets": [_matrix(matrix) for matrix in frame.offsets],
+        "arguments": {name: _argument(frame.arguments[name]) for name in ("weights", "offset")},
         "notices": list(frame.notices),
     }
 
@@ -107,16 +112,24 @@ def frame_from_json(saved: dict[str, Any], arrays: dict[str, np.ndarray]) -> Fra
         tuple(map(tuple, saved["term_order"])),
         saved["response"],
         arrays.get("offset"),
+        tuple(
+            _restored(matrix, offset_effects(text, table), table, codings)
+            for text, matrix in zip(formula.offsets, saved["offsets"], strict=True)
+        ),
         table,
         codings,
         {
-            "weights": None,
-            "offset": "offset" if saved["offset_argument"] else None,
+            **{name: VALUES if value is True else value for name, value in saved["arguments"].items()},
             "contrasts": saved["contrasts"],
             "na_action": saved["na_action"],
         },
         tuple(saved["notices"]),
     )
+
+
+def _argument(value: Any) -> str | bool | None:
+    """The column of an argument, or whether it was given as values."""
+    return value if value is None or isinstance(value, str) else True
 
 
 def _index(saved: dict[str, Any], arrays: dict[str, np.ndarray]) -> pd.Index:

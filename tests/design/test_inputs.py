@@ -125,10 +125,34 @@ def test_every_kind_of_grouping_factor(values, levels, plain):
     assert fit.ranef()["g"].index.tolist() == levels
 
 
-def test_a_boolean_groups_and_is_a_number_elsewhere():
-    frame = frame_of("y ~ b + (1 | b) + (1 | g)", table().assign(b=table()["x"] > 2))
-    assert [factor.grouping.n_levels for factor in frame.factors] == [N_GROUPS, 2]
-    np.testing.assert_array_equal(frame.design.x[:, 1], table()["x"] > 2)
+def as_objects(values):
+    return values.astype(object).where(np.arange(N) != 7, None)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda v: v, lambda v: v.astype("boolean"), as_objects], ids=["bool", "boolean", "object"]
+)
+def test_a_boolean_is_a_factor(change):
+    """As in R and in patsy: levels False and True, treatment coding; full dummies where the intercept is missing."""
+    data = table().assign(b=change(table()["x"] > 2))
+    frame = frame_of("y ~ b + (1 | b) + (1 | g)", data)
+    assert frame.factors[1].grouping.levels.tolist() == [False, True]
+    assert frame.fixed.names == ("Intercept", "b[T.True]")
+    np.testing.assert_array_equal(frame.design.x[:, 1], (table()["x"] > 2)[frame.rows.used])
+    assert frame_of("y ~ 0 + b + (1 | g)", data).fixed.names == ("b[False]", "b[True]")
+    assert frame_of("y ~ w:b + (1 | g)", data).fixed.names == ("Intercept", "w:b[False]", "w:b[True]")
+    assert frame_of("y ~ x + (0 + b | g)", data).factors[0].columns == ("b[False]", "b[True]")
+
+
+def test_a_boolean_response_or_offset_is_a_number():
+    data = table().assign(b=table()["w"] > 1.2)
+    fit = jaxlmm.lmer("b ~ x + (1 | g)", data)
+    same(fit, jaxlmm.lmer("b ~ x + (1 | g)", data.assign(b=data.b.astype(float))))
+    assert any("linear probability" in note for note in fit.summary().notes)
+    shifted = jaxlmm.lmer("y ~ x + offset(b) + (1 | g)", data)
+    subtracted = jaxlmm.lmer("y ~ x + (1 | g)", data.assign(y=data.y - data.b))
+    np.testing.assert_allclose(shifted.params, subtracted.params, rtol=1e-9)
+    np.testing.assert_allclose(shifted.objective, subtracted.objective, rtol=1e-12)
 
 
 def test_integer_labels_in_polars_are_not_rounded():

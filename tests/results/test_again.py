@@ -50,7 +50,7 @@ def test_refit_keeps_the_offset() -> None:
     ("y", "word"),
     [
         (np.zeros(179), "180"),
-        (np.zeros((180, 1)), "180"),
+        (np.zeros((180, 2)), "180"),
         (np.where(np.arange(180) == 3, np.nan, 1.0 * np.arange(180)), "3"),
         (np.where(np.arange(180) == 3, np.inf, 1.0 * np.arange(180)), "inf"),
         (np.full(180, 3.0), "constant"),

@@ -13,6 +13,7 @@ lme4 expands them:
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
@@ -283,7 +284,11 @@ def write_effects(effects: SimpleFormula) -> str:
 
 
 def _factor_text(factor: Factor) -> str:
-    return quote(factor.expr) if factor.eval_method is Factor.EvalMethod.LOOKUP else factor.expr
+    if factor.eval_method is Factor.EvalMethod.LOOKUP:
+        return quote(factor.expr)
+    # {x / 2} without its braces would be read as nesting.
+    braces = isinstance(factor.token, FactorToken) and not isinstance(factor.token.factor.tree, ast.Call)
+    return f"{{{factor.expr}}}" if braces else factor.expr
 
 
 def _check_double_names(variables: tuple[str, ...], tokens: Iterable[Token], text: str) -> None:

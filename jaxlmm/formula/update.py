@@ -6,7 +6,7 @@ then also be subtracted. Called by `jaxlmm.results.again`.
 
 from __future__ import annotations
 
-from formulaic.parser.types import Token
+from formulaic.parser.types import Factor, Term, Token
 
 from jaxlmm.errors import FormulaError
 from jaxlmm.formula.mixed import (
@@ -19,7 +19,7 @@ from jaxlmm.formula.mixed import (
 )
 from jaxlmm.formula.parser import Bar, Summand, leaves, parse, position_of, terms_of
 from jaxlmm.formula.tokens import Dot, Dots, DotToken, FactorToken, OffsetToken, replace_dots
-from jaxlmm.formula.where import Where
+from jaxlmm.formula.where import Where, quote
 
 
 def update_formula(old: MixedFormula, change: str) -> str:
@@ -75,9 +75,15 @@ def update_formula(old: MixedFormula, change: str) -> str:
 def _dots(old: MixedFormula) -> Dots:
     response = tuple(old.response or ())
     fixed = tuple(term for term in old.fixed if term != "1")
-    written = write_effects(simple(list(response))).removeprefix("0 + ") if response else ""
-    effects = write_effects(simple(list(fixed))).removeprefix("0 + ") if fixed else "1"
-    return Dots(Dot(response, f"({written})"), Dot(fixed, f"({effects})"), len(fixed) < len(old.fixed))
+    left, right = (Dot(terms, f"({_in_a_call(terms)})") for terms in (response, fixed))
+    return Dots(left, right, intercept=len(fixed) < len(old.fixed))
+
+
+def _in_a_call(terms: tuple[Term, ...]) -> str:
+    """Terms as Python would read them inside a call, where braces are no quotes."""
+    lookup = Factor.EvalMethod.LOOKUP
+    written = (":".join(quote(f.expr) if f.eval_method is lookup else f.expr for f in term.factors) for term in terms)
+    return " + ".join(written) or "1"
 
 
 def _keeps(tokens: list[Token], edits: list[tuple[str, Summand]], text: str) -> bool:

@@ -206,6 +206,7 @@ SOURCES = [
     ("(1|a/b)", ["(1 | b:a)", "(1 | a)"]),
     ("(x||`my g`)", ["(1 | `my g`)", "(0 + x | `my g`)"]),
     ("zerocorr(x:z|g)", ["zerocorr(x:z | g)"]),
+    ("(0 + {x/2}|g)", ["(0 + {x / 2} | g)"]),
 ]
 
 
@@ -241,6 +242,7 @@ UPDATES = [
     ("y ~ x + (x || g)", ". ~ . - (x || g) + zerocorr(x | g)", "y ~ x + zerocorr(x | g)"),
     ("y ~ x + (x + z | g)", ". ~ . - ((z + x | g) + x) + (1|h)", "y ~ 1 + (1 | h)"),
     ("y ~ x + offset(log(a + (2 * b))) + (1|g)", ". ~ . - offset(log(a + 2*b))", "y ~ x + (1 | g)"),
+    ("{y/2} ~ {x/2} + (1|g)", ". ~ . + {. + 1}", "{y / 2} ~ {x / 2} + {x / 2 + 1} + (1 | g)"),
     ("y ~ offset(w) + (1|g)", ". ~ . + x", "y ~ x + (1 | g) + offset(w)"),
 ]
 

@@ -11,6 +11,7 @@ of `linalg.spd`.
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -19,6 +20,7 @@ from jaxlmm.pls.bucket import bucket, pad_last
 from jaxlmm.pls.nested import (
     Chain,
     ChainLayout,
+    chain_energy,
     chain_response,
     compress_chain,
     eliminate,
@@ -134,6 +136,16 @@ def solve(plan, layout: CrossedLayout, factor: Factor, response):
     return xy - solved.T @ zy, yy - zy @ spd_solve(factored, zy[:, None])[:, 0]
 
 
+def energy(plan, layout: CrossedLayout, gram: Crossed, b, beta) -> jax.Array:
+    """½ bᵀZᵀWZb + βᵀXᵀWZb for b (k, L) of each factor; its gradient multiplies by ZᵀWZ."""
+    ordered = [b[t] for t in plan.order]
+    tails = ordered[plan.n_chain :]
+    total = chain_energy(layout.chain, gram.chain, ordered[: plan.n_chain], beta, tails)
+    for (s, t), block in gram.tt.items():
+        total += (0.5 if s == t else 1.0) * jnp.einsum("al,albm,bm->", tails[s], block, tails[t])
+    return total + sum(jnp.einsum("al,alp,p->", v, zx, beta) for v, zx in zip(tails, gram.tx, strict=True))
+
+
 def _pairs(layout, d, sizes, gram, order, tails):
     """Lists of pairs of true entries (padding left out) of each two tail factors that share a level."""
     lists = {}
@@ -208,6 +220,12 @@ def response_by_factor(plan, response):
     """The part of a reduced response (or of its gradient) that belongs to each factor: (k, levels)."""
     ordered = [*response[0], *response[1]]
     return [ordered[plan.order.index(t)] for t in range(len(plan.order))]
+
+
+def response_from(plan, zy):
+    """A reduced response of ZᵀWy (k, levels) of each factor, with yᵀWy = 0."""
+    ordered = tuple(zy[t] for t in plan.order)
+    return ordered[: plan.n_chain], ordered[plan.n_chain :], jnp.zeros(())
 
 
 def blocks_by_factor(plan, gram: Crossed):

@@ -60,6 +60,11 @@ class Plan:
         """Number of covariance parameters."""
         return sum(n_theta(terms) for terms in self.terms)
 
+    @property
+    def average_information(self) -> bool:
+        """Whether steps use the average-information Hessian: for one factor the exact one is cheaper."""
+        return self.kind in ("nested", "crossed")
+
     def describe(self) -> str:
         """What was picked, why, and what an iteration costs, in one line."""
         return self.note

@@ -60,6 +60,10 @@ def _cholesky_solve(chol, b):
     return solve_triangular(chol, half, lower=True, trans=1)
 
 
+LEAF = 192
+"""Triangles up to this size are not divided any more."""
+
+
 @jax.custom_jvp
 def _logdet(s, chol):
     return 2.0 * jnp.sum(jnp.log(jnp.diagonal(chol)))
@@ -87,13 +91,33 @@ def _solve_jvp(primals, tangents):
 
 @jax.custom_jvp
 def _inverse(s, chol):
-    half = _triangular_inverse(chol)
-    return half.T @ half
+    return _inverse_from(chol)
 
 
 @sequential_vmap
-def _triangular_inverse(chol):
-    return solve_triangular(chol, jnp.eye(chol.shape[0], dtype=chol.dtype), lower=True)
+def _inverse_from(chol):
+    return _square(_triangular_inverse(chol))
+
+
+def _triangular_inverse(lower):
+    """Inverse of a lower triangle by halves, so that nearly all of it is matrix products without zeros."""
+    n = lower.shape[0]
+    if n <= LEAF:
+        return solve_triangular(lower, jnp.eye(n, dtype=lower.dtype), lower=True)
+    h = n // 2
+    first, last = _triangular_inverse(lower[:h, :h]), _triangular_inverse(lower[h:, h:])
+    return jnp.block([[first, jnp.zeros((h, n - h), lower.dtype)], [-last @ (lower[h:, :h] @ first), last]])
+
+
+def _square(lower):
+    """LᵀL of a lower triangle by halves."""
+    n = lower.shape[0]
+    if n <= LEAF:
+        return lower.T @ lower
+    h = n // 2
+    below, last = lower[h:, :h], lower[h:, h:]
+    corner = below.T @ last
+    return jnp.block([[_square(lower[:h, :h]) + below.T @ below, corner], [corner.T, _square(last)]])
 
 
 @_inverse.defjvp

@@ -8,7 +8,8 @@ degrees of freedom, and subscripts for derivatives with respect to θ, the exact
 The second bracket has the expectation of tr(A V_iA V_j), which takes products of matrices; its observed part alone has it
 too, and takes only solves (Gilmour, Thompson & Cullis 1995, Biometrics 51(4): average information). So it is replaced by
 ν eᵀV_iPV_je/r². The first bracket is exact: it is the slope G_t = ∂d/∂Σ_t times the curvature of Σ_t = ΛΛᵀ, and G_t comes
-from the gradient, ∂d/∂Λ = 2GΛ. Without it the Hessian would be zero along a vanishing column of Λ.
+from the gradient, ∂d/∂Λ = 2GΛ. Without it the Hessian would be zero along a vanishing column of Λ. Where Λ is nearly
+singular, that slope is taken at ΛΛᵀ + δ²I, a second gradient.
 
 With s = Zᵀe and V_i = Z(E_iΛᵀ + ΛE_iᵀ)Zᵀ, all of eᵀV_iPV_je comes from the vectors w_i = (E_iΛᵀ + ΛE_iᵀ)s, put through
 the plan's `solve` as if Zw_i were the response. Called by `fit` for the plans that have `energy`.
@@ -23,8 +24,8 @@ from jaxlmm.pls.criterion import derivatives, lambdas, profile_of
 from jaxlmm.pls.plan import Plan
 from jaxlmm.pls.protocol import Reduced
 
-RIDGE = 1e-13
-"""Directions of Λ whose square is below this fraction of the largest have no part in the slope G."""
+NEAR = 1e-4
+"""δ: where a singular value of Λ is below it, the slope G is taken at a Λ that has none below."""
 
 TOGETHER = 2**22
 """Numbers in all directions w_i up to which they are solved for at once; beyond, one after another."""
@@ -37,8 +38,27 @@ def curvature(plan: Plan, reduced: Reduced, theta: jax.Array, reml) -> tuple[jax
 
 def information(plan: Plan, reduced: Reduced, theta: jax.Array, reml) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Value (), gradient (n_theta,) and average-information Hessian (n_theta, n_theta) of d(θ)."""
-    module, layout, gram = plan.module, reduced.layout, reduced.gram
     factors = lambdas(plan, theta)
+    away, near = _off_boundary(factors)
+
+    def look(trip, seen):
+        at = jax.tree.map(lambda here, there: jnp.where(trip == 0, here, there), factors, away)
+        *found, slopes = _look(plan, reduced, at, reml)
+        kept = jax.tree.map(lambda old, new: jnp.where(trip == 0, new, old), seen[:-1], (*found, slopes))
+        return *kept, slopes
+
+    nothing = jnp.zeros((), theta.dtype), jnp.zeros((theta.size, theta.size), theta.dtype), factors, factors
+    value, observed, slopes, beside = jax.lax.fori_loop(0, jnp.where(near, 2, 1), look, nothing)
+    where = jax.tree.map(lambda here, there: jnp.where(near, there, here), factors, away)
+    parts = [_own_part(*row) for row in zip(plan.terms, slopes, where, beside, strict=True)]
+    gradient = jnp.concatenate([part for part, _ in parts])
+    hessian = observed + jax.scipy.linalg.block_diag(*(part for _, part in parts))
+    return value, gradient, 0.5 * (hessian + hessian.T)
+
+
+def _look(plan: Plan, reduced: Reduced, factors, reml):
+    """Value, observed information of the variances (n_theta, n_theta), and ∂d/∂Λ of each factor."""
+    module, layout, gram = plan.module, reduced.layout, reduced.gram
 
     def objective(relative_factors):
         factor = module.factor(plan, layout, gram, relative_factors)
@@ -46,43 +66,44 @@ def information(plan: Plan, reduced: Reduced, theta: jax.Array, reml) -> tuple[j
         return found.objective, (factor, found)
 
     (value, (factor, found)), slopes = jax.value_and_grad(objective, has_aux=True)(factors)
-    w_fixed = found.fixed_inverse_factor
 
     def explained(zy, xy):
         """Minus the part of a response's sum of squares that the model takes up; a quadratic form in (ZᵀWy, XᵀWy)."""
         more, rest = module.solve(plan, layout, factor, module.response_from(plan, zy))
-        half = w_fixed @ (xy + more)
+        half = found.fixed_inverse_factor @ (xy + more)
         return rest - half @ half
 
     def energy(b, beta):
         return module.energy(plan, layout, gram, b, beta)
 
-    modes = [-0.5 * part for part in jax.grad(explained)(_zy(plan, reduced), jnp.zeros_like(found.beta))]
-    fitted = jax.grad(energy)(modes, found.beta)
-    scores = [zy - part for zy, part in zip(_zy(plan, reduced), fitted, strict=True)]
+    none = jnp.zeros_like(found.beta)
+    zy = module.response_by_factor(plan, reduced.response)
+    modes = [-0.5 * part for part in jax.grad(explained)(zy, none)]
+    scores = [own - part for own, part in zip(zy, jax.grad(energy)(modes, found.beta), strict=True)]
 
     def through(direction):
         """ZᵀWZw and XᵀWZw of one direction, and what `explained` makes of them."""
-        zy, xy = jax.grad(energy, argnums=(0, 1))(direction, jnp.zeros_like(found.beta))
-        zy_back, xy_back = jax.grad(explained, argnums=(0, 1))(zy, xy)
-        return zy, xy, zy_back, xy_back
+        image = jax.grad(energy, argnums=(0, 1))(direction, none)
+        return image, jax.grad(explained, argnums=(0, 1))(*image)
 
     directions = _directions(plan, factors, scores)
     together = sum(part.size for part in directions) <= TOGETHER
-    zy, xy, zy_back, xy_back = (jax.vmap(through) if together else lambda x: jax.lax.map(through, x))(directions)
-    products = _inner(directions, zy) + 0.5 * (_inner(zy, zy_back) + xy @ xy_back.T)
+    image, back = jax.vmap(through)(directions) if together else jax.lax.map(through, directions)
+    products = _inner(directions, image[0]) + 0.5 * (_inner(image[0], back[0]) + image[1] @ back[1].T)
     along = sum(jnp.einsum("ikl,kl->i", w, s) for w, s in zip(directions, scores, strict=True))
     ratio = (reduced.n_obs - reml * reduced.n_fixed) / found.pwrss
-    hessian = ratio * (products - jnp.outer(along, along) / found.pwrss)
-    parts = [_own_part(*row) for row in zip(plan.terms, factors, slopes, strict=True)]
-    gradient = jnp.concatenate([part for part, _ in parts])
-    hessian = hessian + jax.scipy.linalg.block_diag(*(part for _, part in parts))
-    return value, gradient, 0.5 * (hessian + hessian.T)
+    return value, ratio * (products - jnp.outer(along, along) / found.pwrss), slopes
 
 
-def _zy(plan: Plan, reduced: Reduced):
-    """ZᵀWy of each factor, in the design's order."""
-    return plan.module.response_by_factor(plan, reduced.response)
+def _off_boundary(factors):
+    """Factors of ΛΛᵀ + δ²I, and whether any Λ is so nearly singular that they are wanted."""
+    away, near = [], jnp.asarray(False)
+    for lam in factors:
+        square = lam @ lam.T
+        near |= ~(jnp.max(jnp.abs(inverse_factor(square[:, :, None]))) <= 1.0 / NEAR)
+        moved = square + NEAR**2 * jnp.eye(square.shape[0])
+        away.append(moved @ inverse_factor(moved[:, :, None])[:, :, 0].T)
+    return tuple(away), near
 
 
 def _inner(left, right) -> jax.Array:
@@ -104,12 +125,10 @@ def _directions(plan: Plan, factors, scores):
     return answer
 
 
-def _own_part(terms, lam, slope) -> tuple[jax.Array, jax.Array]:
+def _own_part(terms, slope, lam, slope_there) -> tuple[jax.Array, jax.Array]:
     """Gradient of one factor's θ, and 2 G_ab where parameters (a, c) and (b, c) share a column of Λ."""
     rows, columns = positions(terms)
-    square = lam @ lam.T
-    ridge = RIDGE * jnp.max(jnp.diagonal(square)) + jnp.finfo(square.dtype).tiny
-    w = inverse_factor((square + ridge * jnp.eye(square.shape[0]))[:, :, None])[:, :, 0]
-    g = 0.5 * (slope @ lam.T @ w.T) @ w
+    w = inverse_factor((lam @ lam.T)[:, :, None])[:, :, 0]
+    g = 0.5 * (slope_there @ lam.T @ w.T) @ w
     g = 0.5 * (g + g.T)
     return slope[rows, columns], 2.0 * g[rows[:, None], rows] * (columns[:, None] == columns)

@@ -75,18 +75,6 @@ def quadratic_forms(plan, reduced, theta, responses, xy):
 
 
 @program(0)
-def column_curvature(plan, reduced, lambdas, columns, reml):
-    """Hessian of the criterion along one more column of Λ for every term: list over pairs of factors of (k, k).
-
-    Row i of a factor's Λ moves in its column `columns[t][i]`. Where that column of Λ is zero, moving it by v
-    adds v vᵀ to ΛΛᵀ, so that half of the Hessian is the derivative of the criterion with respect to ΛΛᵀ.
-    """
-
-    def moved(offsets):
-        changed = [
-            lam.at[jnp.arange(lam.shape[0]), column].add(offset)
-            for lam, column, offset in zip(lambdas, columns, offsets, strict=True)
-        ]
-        return pls.profile(plan, reduced, changed, reml).objective
-
-    return jax.hessian(moved)([jnp.zeros(lam.shape[0]) for lam in lambdas])
+def slopes(plan, reduced, lambdas, reml):
+    """∂d/∂Λ (k, k) of each factor at square factors Λ."""
+    return jax.grad(lambda factors: pls.profile(plan, reduced, factors, reml).objective)(lambdas)

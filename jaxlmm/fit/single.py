@@ -152,10 +152,13 @@ def _certificate(model: Model, state: optimize.State, slope: float) -> Certifica
         (t, i, basis.shape[1]) for t, found in enumerate(bases) for i, basis in enumerate(found) if basis.size
     )
     moving = np.asarray(state.theta) != 0
-    hessian = np.asarray(state.hessian)[np.ix_(moving, moving)]
+    curvatures, directions = np.linalg.eigh(np.asarray(state.hessian)[np.ix_(moving, moving)])
+    along = directions.T @ np.asarray(state.gradient)[moving]
+    upward = curvatures > optimize.FLAT * np.abs(curvatures).max(initial=0.0)
+    predicted = 0.5 * float(np.sum(along[upward] ** 2 / curvatures[upward]))
     status = optimize.STATUS_NAMES[int(state.status)]
     negligible = ROUNDING * np.sqrt(max(abs(float(state.value)), 1.0))
-    if int(state.status) == optimize.STALLED and float(state.predicted) <= negligible:
+    if int(state.status) == optimize.STALLED and predicted <= negligible:
         status = "rounding error"
     factors = range(len(plan.terms))
     flat = tuple((s, t) for s in factors for t in factors if s < t and pls.same_partition(model.gram, s, t))
@@ -163,8 +166,8 @@ def _certificate(model: Model, state: optimize.State, slope: float) -> Certifica
         status,
         int(state.iteration),
         float(np.abs(np.asarray(state.gradient)).max()),
-        float(state.predicted),
-        float(np.linalg.eigvalsh(hessian)[0]) if moving.any() else np.nan,
+        predicted,
+        float(curvatures[0]) if moving.any() else np.nan,
         singular,
         slope,
         flat,

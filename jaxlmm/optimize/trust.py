@@ -93,12 +93,11 @@ def initial(theta, iteration=0, radius: float = 1.0) -> State:
 
     Arrays are NumPy's, so that a program that begins with it has nothing to compute before.
     """
-    theta = np.asarray(theta)
     return State(
         theta,
         np.asarray(np.inf),
         np.zeros(theta.shape),
-        np.eye(theta.size),
+        np.eye(theta.shape[0]),
         np.asarray(radius),
         np.asarray(np.inf),
         np.asarray(iteration - 1),
@@ -136,7 +135,7 @@ def accept(state: State, proposal: Proposal, evaluation: Evaluation) -> State:
     )
     first = jnp.isinf(state.value)
     converged = ~first & proposal.newton & (predicted <= jnp.maximum(TOLERANCE, noise))
-    stalled = ~taken & (radius < 1e-9)
+    stalled = ~taken & (first | (radius < 1e-9))
     status = jnp.where(converged, CONVERGED, jnp.where(stalled, STALLED, RUNNING))
     moved = State(
         jnp.where(taken, proposal.theta, state.theta),

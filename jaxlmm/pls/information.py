@@ -76,20 +76,30 @@ def _look(plan: Plan, reduced: Reduced, factors, reml):
     def energy(b, beta):
         return module.energy(plan, layout, gram, b, beta)
 
-    none = jnp.zeros_like(found.beta)
-    zy = module.response_by_factor(plan, reduced.response)
-    modes = [-0.5 * part for part in jax.grad(explained)(zy, none)]
-    scores = [own - part for own, part in zip(zy, jax.grad(energy)(modes, found.beta), strict=True)]
+    damping = [_damping(lam) for lam in factors]
+
+    def scores_of(zy, xy):
+        """Zᵀe for the response that has these cross-products.
+
+        Its modes are b = Σs and its fitted values leave s = ZᵀWy - ZᵀWZb - ZᵀWXβ. Where Σ is large the second cancels
+        and where it is small the first says nothing; (I + Σ)⁻¹(b + s) is right in both.
+        """
+        b, beta = jax.tree.map(lambda part: -0.5 * part, jax.grad(explained, argnums=(0, 1))(zy, xy))
+        fitted = jax.grad(energy)(b, beta)
+        return [
+            jnp.einsum("ij,jl->il", a, mode + own - part)
+            for a, mode, own, part in zip(damping, b, zy, fitted, strict=True)
+        ]
 
     def through(direction):
-        """ZᵀWZw and XᵀWZw of one direction, and what `explained` makes of them."""
-        image = jax.grad(energy, argnums=(0, 1))(direction, none)
-        return image, jax.grad(explained, argnums=(0, 1))(*image)
+        """ZᵀPZw of one direction."""
+        return scores_of(*jax.grad(energy, argnums=(0, 1))(direction, jnp.zeros_like(found.beta)))
 
+    scores = scores_of(module.response_by_factor(plan, reduced.response), jnp.zeros_like(found.beta))
     directions = _directions(plan, factors, scores)
     together = sum(part.size for part in directions) <= TOGETHER
-    image, back = jax.vmap(through)(directions) if together else jax.lax.map(through, directions)
-    products = _inner(directions, image[0]) + 0.5 * (_inner(image[0], back[0]) + image[1] @ back[1].T)
+    images = jax.vmap(through)(directions) if together else jax.lax.map(through, directions)
+    products = sum(jnp.einsum("ikl,jkl->ij", w, image) for w, image in zip(directions, images, strict=True))
     along = sum(jnp.einsum("ikl,kl->i", w, s) for w, s in zip(directions, scores, strict=True))
     ratio = (reduced.n_obs - reml * reduced.n_fixed) / found.pwrss
     return value, ratio * (products - jnp.outer(along, along) / found.pwrss), slopes
@@ -106,9 +116,10 @@ def _off_boundary(factors):
     return tuple(away), near
 
 
-def _inner(left, right) -> jax.Array:
-    """Inner products (n_theta, n_theta) of two lists of directions."""
-    return sum(jnp.einsum("ikl,jkl->ij", a, b) for a, b in zip(left, right, strict=True))
+def _damping(lam):
+    """(I + ΛΛᵀ)⁻¹."""
+    w = inverse_factor((jnp.eye(lam.shape[0]) + lam @ lam.T)[:, :, None])[:, :, 0]
+    return w.T @ w
 
 
 def _directions(plan: Plan, factors, scores):

@@ -135,7 +135,9 @@ def class_list(entries, zz: np.ndarray, tail: Tail) -> ClassList:
             place = tail.place(s, entries[s][1][i], t, entries[t][1][j])
             product = left * right
             if s == t:
-                product = product * (1.0 - np.triu(np.ones(place.shape[:2]), 1)[:, :, None] * (entries[s][1][i] == entries[t][1][j]))
+                product = product * (
+                    1.0 - np.triu(np.ones(place.shape[:2]), 1)[:, :, None] * (entries[s][1][i] == entries[t][1][j])
+                )
             group = np.broadcast_to(where[entries[s][0][i]], place.shape)
             keys.append((group * tail.size**2 + place).ravel())
             values.append(product.ravel())
@@ -143,9 +145,7 @@ def class_list(entries, zz: np.ndarray, tail: Tail) -> ClassList:
     total = np.bincount(position, weights=np.concatenate(values))
     size = bucket(distinct.size)
     group, place = np.divmod(distinct, tail.size**2)
-    return ClassList(
-        index(pad_last(first_of[group], size)), index(pad_last(place, size)), pad_last(total, size)
-    )
+    return ClassList(index(pad_last(first_of[group], size)), index(pad_last(place, size)), pad_last(total, size))
 
 
 def congruence(matrix, lambdas, tail: Tail):

@@ -7,7 +7,6 @@ data are traced. So a second fit of a similar shape compiles nothing.
 from dataclasses import replace
 
 import jax
-import jax.numpy as jnp
 
 from jaxlmm import optimize, pls
 from jaxlmm.fit.compiling import program

@@ -11,7 +11,7 @@ linear there with small changes long before the end.
 vmapped batch share them; the loop around them is the caller's.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -78,14 +78,14 @@ class State:
         Number of steps tried, the evaluation at the start not counted; one of RUNNING, CONVERGED, STALLED.
     """
 
-    theta: jax.Array
-    value: jax.Array
-    gradient: jax.Array
-    hessian: jax.Array
-    radius: jax.Array
-    predicted: jax.Array
-    iteration: jax.Array
-    status: jax.Array
+    theta: Any
+    value: Any
+    gradient: Any
+    hessian: Any
+    radius: Any
+    predicted: Any
+    iteration: Any
+    status: Any
 
 
 def initial(theta, iteration=0, radius: float = 1.0) -> State:

@@ -55,7 +55,7 @@ def compress(plan, gram: Gram):
     for t, factor_ in enumerate(later):
         zx = gram.zx[factor_]
         tx[tail.rows(t, np.arange(zx.shape[2])), : zx.shape[1]] = zx.transpose(0, 2, 1)
-    fill = []
+    fill: list[Any] = []
     for s, way in zip(order, plan.ways, strict=True):
         entries = [pair_of(gram, s, t) for t in later]
         if way == "classes":

@@ -100,7 +100,7 @@ def _look(plan: Plan, reduced: Reduced, factors, reml):
     together = sum(part.size for part in directions) <= TOGETHER
     images = jax.vmap(through)(directions) if together else jax.lax.map(through, directions)
     products = sum(jnp.einsum("ikl,jkl->ij", w, image) for w, image in zip(directions, images, strict=True))
-    along = sum(jnp.einsum("ikl,kl->i", w, s) for w, s in zip(directions, scores, strict=True))
+    along = jnp.sum(jnp.stack([jnp.einsum("ikl,kl->i", w, s) for w, s in zip(directions, scores, strict=True)]), axis=0)
     ratio = (reduced.n_obs - reml * reduced.n_fixed) / found.pwrss
     return value, ratio * (products - jnp.outer(along, along) / found.pwrss), slopes
 

@@ -223,8 +223,9 @@ def chain_energy(layout: ChainLayout, gram: Chain, b, beta, tails) -> jax.Array:
 
 
 def index(values: np.ndarray) -> np.ndarray:
-    """As the int32 of a layout."""
-    return np.asarray(values, dtype=np.int32)
+    """As the integers of a layout: int32 where they fit."""
+    wide = values.size and int(values.max()) > np.iinfo(np.int32).max
+    return np.asarray(values, dtype=np.int64 if wide else np.int32)
 
 
 def _congruence(left, block, right):

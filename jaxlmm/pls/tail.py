@@ -118,7 +118,8 @@ def pair_lists(entries, tail: Tail) -> dict[tuple[int, int], PairList]:
                 above = np.triu(np.ones(place.shape[:2]), 1)[:, :, None]
                 counts -= above * (entries[s][1][i] == entries[t][1][j])
             size = bucket(i.size)
-            lists[s, t] = PairList(*(index(pad_last(v, size)) for v in (i, j, place)), pad_last(counts, size))
+            i, j, place = (index(pad_last(v, size)) for v in (i, j, place))
+            lists[s, t] = PairList(i, j, place, pad_last(counts, size))
     return lists
 
 

@@ -25,6 +25,14 @@ def quick_programs() -> Iterator[None]:
     from jaxlmm.fit import programs
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("derivatives", "profile", "conditional_modes", "conditional_variances", "column_curvature"):
+        for name in (
+            "derivatives",
+            "minimize",
+            "minimize_by_gradients",
+            "profile",
+            "conditional_modes",
+            "conditional_variances",
+            "slopes",
+        ):
             patch.setattr(programs, name, quick(getattr(programs, name).__wrapped__, static_argnums=0))
         yield

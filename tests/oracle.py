@@ -202,6 +202,21 @@ def hessian(problem: Problem, theta: ArrayLike, reml: bool) -> Array:
     return out
 
 
+def expected_less_observed(problem: Problem, theta: ArrayLike, reml: bool) -> Array:
+    """tr(A V_i A V_j) - N e'V_i P V_j e / r2, (n_theta, n_theta): what average information adds to the exact Hessian."""
+    lams = lambdas(problem, theta)
+    gls, dof = _gls(problem, [lam @ lam.T for lam in lams]), _dof(problem, reml)
+    v_i = _first_differentials(problem, lams)
+    av = [(gls.p if reml else gls.v_inv) @ v for v in v_i]
+    ve = [v @ gls.e for v in v_i]
+    return np.array(
+        [
+            [np.sum(a * b.T) - dof * c @ gls.p @ d / gls.r2 for b, d in zip(av, ve, strict=True)]
+            for a, c in zip(av, ve, strict=True)
+        ]
+    )
+
+
 def covariance_gradient(problem: Problem, lambdas: Sequence[Array], reml: bool) -> list[Array]:
     """One symmetric G_t (k, k) per factor: d deviance / d Sigma_t.
 

@@ -2,9 +2,9 @@
 
 In Λ every zero column is a stationary point, so a small column proves nothing. What a minimum must satisfy
 (the conditions of Karush, Kuhn and Tucker over the cone of semidefinite matrices) is stated in Σ = ΛΛᵀ: with
-G = ∂d/∂Σ, no direction v without variance may have vᵀGv < 0. Rotated so that the singular directions are zero
-columns of a square factor, half of the Hessian along such a column is G exactly. A fit that fails the test is
-moved into the direction of steepest descent and continues. Called by `fit.single` for one lane.
+G = ∂d/∂Σ, no direction v without variance may have vᵀGv < 0. G comes from the gradient, ∂d/∂Λ = 2GΛ, taken at
+ΛΛᵀ + δ²I, where Λ can be divided by. A fit that fails the test is moved into the direction of steepest descent and
+continues. Called by `fit.single` for one lane.
 """
 
 import itertools
@@ -25,6 +25,9 @@ SINGULAR = 1e-4
 
 INDIFFERENT = 1e-7
 """A change of the objective that is not worth a variance component."""
+
+BESIDE = 1e-5
+"""δ: a variance of δ² (standardized) is below what makes a fit singular, and leaves G the digits of the gradient over δ."""
 
 ESCAPE = 1e-6
 """A slope in ΛΛᵀ less negative than this, relative to the largest curvature met, is taken as zero."""
@@ -98,20 +101,16 @@ def examine(model, theta: np.ndarray, reml: float) -> Boundary | None:
 
 def _steepest(plan, reduced, lambdas, bases, reml):
     """Smallest slope in ΛΛᵀ over the singular directions of all terms, and the way out if it is negative."""
-    columns = []
-    for terms in plan.terms:
-        own = [
-            np.arange(block.start, block.stop) if term.name == "diag" else np.full(term.size, block.stop - 1)
-            for term, block in zip(terms, term_slices(terms), strict=True)
-        ]
-        columns.append(jnp.asarray(np.concatenate(own), dtype=jnp.int32))
-    curvature = programs.column_curvature(plan, reduced, [jnp.asarray(f) for f in lambdas], columns, reml)
+    away = [np.linalg.cholesky(lam @ lam.T + BESIDE**2 * np.eye(len(lam))) for lam in lambdas]
+    derivatives = programs.slopes(plan, reduced, [jnp.asarray(lam) for lam in away], reml)
     smallest, best, largest = np.inf, None, 1.0
     for t, (terms, found) in enumerate(zip(plan.terms, bases, strict=True)):
+        # ∂d/∂Λ = 2GΛ
+        g = 0.5 * np.linalg.solve(away[t].T, np.asarray(derivatives[t]).T).T
         for term, block, basis in zip(terms, term_slices(terms), found, strict=True):
             if not basis.size:
                 continue
-            slopes = 0.5 * basis.T @ np.asarray(curvature[t][t])[block, block] @ basis
+            slopes = basis.T @ (0.5 * (g + g.T))[block, block] @ basis
             if term.name == "diag":
                 slopes = np.diag(np.diagonal(slopes))
             values, vectors = np.linalg.eigh(slopes)

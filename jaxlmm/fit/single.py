@@ -73,12 +73,12 @@ def fit_model(model: Model, reml: bool, control: Control = Control()) -> Fit:
         slope = found.slope
         away = boundary.leave(model, found, flag) if found.escape is not None else None
         if away is not None and found.value - boundary.INDIFFERENT <= float(state.value):
-            state = _continue(model, state, away, flag, control.max_iterations)
+            state = _minimize(model, away, flag, control.max_iterations, int(state.iteration))
             continue
         if found.value <= float(state.value) + boundary.INDIFFERENT:
-            settled = jnp.asarray(boundary.theta_of(model.plan, found.lambdas))
-            value, gradient, hessian = programs.derivatives(model.plan, model.reduced, settled, flag)
-            state = replace(state, theta=settled, value=value, gradient=gradient, hessian=hessian)
+            settled = optimize.initial(boundary.theta_of(model.plan, found.lambdas))
+            there = programs.minimize(model.plan, model.reduced, settled, flag, 0)
+            state = replace(state, theta=there.theta, value=there.value, gradient=there.gradient, hessian=there.hessian)
         else:
             slope = np.nan
         break
@@ -92,49 +92,25 @@ def fit_model(model: Model, reml: bool, control: Control = Control()) -> Fit:
     return fit
 
 
-def _minimize(model: Model, theta: np.ndarray, reml: float, max_iterations: int) -> optimize.State:
-    start = jnp.asarray(theta)
-    evaluation = programs.derivatives(model.plan, model.reduced, start, reml)
-    return _run(model, optimize.initial(start, evaluation), reml, max_iterations)
-
-
-def _continue(model: Model, state: optimize.State, theta: np.ndarray, reml: float, max_iterations: int):
-    start = jnp.asarray(theta)
-    evaluation = programs.derivatives(model.plan, model.reduced, start, reml)
-    again = optimize.initial(start, evaluation)
-    return _run(model, replace(again, iteration=state.iteration), reml, max_iterations)
-
-
-def _run(model: Model, state: optimize.State, reml: float, max_iterations: int) -> optimize.State:
-    """Step until the lane stops; with many parameters, exact Hessians only where quasi-Newton steps have ended."""
+def _minimize(model: Model, theta: np.ndarray, reml: float, limit: int, iteration: int = 0) -> optimize.State:
+    """Steps from θ until the lane stops or has tried `limit` of them, of which `iteration` were tried before."""
     plan, reduced = model.plan, model.reduced
-    exact = plan.n_theta <= EXACT_HESSIANS
-    while int(state.status) == optimize.RUNNING and int(state.iteration) < max_iterations:
-        proposal = programs.propose(state, pls.natural_scale(plan, state.theta))
-        if exact:
-            evaluation = programs.derivatives(plan, reduced, proposal.theta, reml)
-            state = programs.accept(state, proposal, evaluation)
-            continue
-        state = programs.quasi_accept(state, proposal, *programs.gradient(plan, reduced, proposal.theta, reml))
+    start = optimize.initial(theta, iteration)
+    if plan.n_theta <= EXACT_HESSIANS or plan.average_information:
+        return programs.minimize(plan, reduced, start, reml, limit)
+    state = programs.minimize(plan, reduced, start, reml, iteration)
+    while int(state.status) == optimize.RUNNING and int(state.iteration) < limit:
+        state = programs.minimize_by_gradients(plan, reduced, state, reml, limit)
         if int(state.status) != optimize.RUNNING:
-            state = _verify(model, state, reml)
+            state = _verify(model, state, reml, limit)
     return state
 
 
-def _verify(model: Model, state: optimize.State, reml: float) -> optimize.State:
-    """Replace the updated Hessian by the exact one; the lane runs on if it disagrees."""
-    _, gradient, hessian = programs.derivatives(model.plan, model.reduced, state.theta, reml)
-    checked = replace(
-        state,
-        gradient=gradient,
-        hessian=hessian,
-        radius=jnp.maximum(state.radius, 0.1),
-        status=jnp.asarray(optimize.RUNNING),
-    )
-    proposal = programs.propose(checked, pls.natural_scale(model.plan, checked.theta))
-    done = bool(proposal.newton) and float(proposal.predicted) <= optimize.TOLERANCE * 10
-    status = optimize.CONVERGED if done else optimize.RUNNING
-    return replace(checked, predicted=proposal.predicted, status=jnp.asarray(status))
+def _verify(model: Model, state: optimize.State, reml: float, limit: int) -> optimize.State:
+    """Look again with the exact Hessian in place of the updated one; the lane runs on if it disagrees."""
+    plan, reduced, tried = model.plan, model.reduced, int(state.iteration)
+    checked = programs.minimize(plan, reduced, optimize.initial(state.theta, tried), reml, tried)
+    return programs.minimize(plan, reduced, checked, reml, min(tried + 1, limit))
 
 
 def evaluate(model: Model, standard_theta: np.ndarray, reml: bool, certificate: Certificate) -> Fit:
@@ -176,10 +152,13 @@ def _certificate(model: Model, state: optimize.State, slope: float) -> Certifica
         (t, i, basis.shape[1]) for t, found in enumerate(bases) for i, basis in enumerate(found) if basis.size
     )
     moving = np.asarray(state.theta) != 0
-    hessian = np.asarray(state.hessian)[np.ix_(moving, moving)]
+    curvatures, directions = np.linalg.eigh(np.asarray(state.hessian)[np.ix_(moving, moving)])
+    along = directions.T @ np.asarray(state.gradient)[moving]
+    upward = curvatures > optimize.FLAT * np.abs(curvatures).max(initial=0.0)
+    predicted = 0.5 * float(np.sum(along[upward] ** 2 / curvatures[upward]))
     status = optimize.STATUS_NAMES[int(state.status)]
     negligible = ROUNDING * np.sqrt(max(abs(float(state.value)), 1.0))
-    if int(state.status) == optimize.STALLED and float(state.predicted) <= negligible:
+    if int(state.status) == optimize.STALLED and predicted <= negligible:
         status = "rounding error"
     factors = range(len(plan.terms))
     flat = tuple((s, t) for s in factors for t in factors if s < t and pls.same_partition(model.gram, s, t))
@@ -187,8 +166,8 @@ def _certificate(model: Model, state: optimize.State, slope: float) -> Certifica
         status,
         int(state.iteration),
         float(np.abs(np.asarray(state.gradient)).max()),
-        float(state.predicted),
-        float(np.linalg.eigvalsh(hessian)[0]) if moving.any() else np.nan,
+        predicted,
+        float(curvatures[0]) if moving.any() else np.nan,
         singular,
         slope,
         flat,

@@ -17,9 +17,9 @@ CHUNK = 256
 """Vectors per call of `prediction_variances`; bounds memory at CHUNK times the number of random effects."""
 
 
-def expanded_reduction(model: Model) -> tuple[pls.Plan, pls.Reduced]:
-    """Plan and reduced data in which every level stands on its own."""
-    plan = pls.expanded(model.plan)
+def expanded_reduction(model: Model, blocks: bool = False) -> tuple[pls.Plan, pls.Reduced]:
+    """Plan and reduced data in which every level stands on its own; with `blocks`, its cross-products too."""
+    plan = pls.expanded(model.plan, blocks)
     if plan == model.plan:
         return plan, model.reduced
     reduced = pls.reduce(plan, model.gram, model.response, model.coordinates)
@@ -28,7 +28,7 @@ def expanded_reduction(model: Model) -> tuple[pls.Plan, pls.Reduced]:
 
 def conditional_variances(model: Model, fit: Fit) -> tuple[np.ndarray, ...]:
     """Var(b | y) (levels, k, k) of each grouping factor at known β, in the user's units."""
-    plan, reduced = expanded_reduction(model)
+    plan, reduced = expanded_reduction(model, blocks=True)
     values = programs.conditional_variances(plan, reduced, jnp.asarray(fit.standard_theta))
     unit = fit.sigma**2 / model.coordinates.weight_scale
     return tuple(

@@ -12,7 +12,7 @@ calls in flight can hang on a CPU. Called by the plans with a dense tail.
 
 import jax
 import jax.numpy as jnp
-from jax.custom_batching import sequential_vmap
+from jax.custom_batching import custom_vmap, sequential_vmap
 from jax.scipy.linalg import solve_triangular
 
 from jaxlmm.pytrees import pytree
@@ -25,7 +25,7 @@ class SpdFactor:
     Attributes
     ----------
     matrix : (q, q) array
-        S; derivatives flow through it.
+        S, of which the lower triangle is read; derivatives flow through it.
     chol : (q, q) array
         L with S = L Lᵀ; an auxiliary without derivative.
     """
@@ -35,7 +35,7 @@ class SpdFactor:
 
 
 def spd_factor(s: jax.Array) -> SpdFactor:
-    """Factor a symmetric positive definite (q, q) matrix; NaN where it is not positive definite."""
+    """Factor a symmetric positive definite (q, q) matrix, its lower triangle given; NaN where it is not definite."""
     return SpdFactor(s, _cholesky(jax.lax.stop_gradient(s)))
 
 
@@ -46,7 +46,19 @@ def spd_logdet(factor: SpdFactor) -> jax.Array:
 
 def spd_solve(factor: SpdFactor, b: jax.Array) -> jax.Array:
     """Solve S x = b for b of shape (q, m)."""
-    return _solve(factor.matrix, factor.chol, b)
+
+    def multiply(x):
+        return _mirrored(factor.matrix) @ x
+
+    def solve(_, right):
+        return _cholesky_solve(factor.chol, right)
+
+    return jax.lax.custom_linear_solve(multiply, b, solve, symmetric=True)
+
+
+def _mirrored(s):
+    """The symmetric matrix of a lower triangle."""
+    return jnp.tril(s) + jnp.tril(s, -1).T
 
 
 @sequential_vmap
@@ -54,10 +66,25 @@ def _cholesky(s):
     return jnp.linalg.cholesky(s, symmetrize_input=False)
 
 
-@sequential_vmap
+@custom_vmap
 def _cholesky_solve(chol, b):
     half = solve_triangular(chol, b, lower=True)
     return solve_triangular(chol, half, lower=True, trans=1)
+
+
+@_cholesky_solve.def_vmap
+def _cholesky_solve_batch(size, batched, chol, b):
+    """Right-hand sides of one matrix become its columns; matrices take turns."""
+    if not batched[0]:
+        columns = jnp.moveaxis(b, 0, -1)
+        solved = _cholesky_solve(chol, columns.reshape(columns.shape[0], -1))
+        return jnp.moveaxis(solved.reshape(columns.shape), -1, 0), True
+    b = b if batched[1] else jnp.broadcast_to(b, (size, *b.shape))
+    return jax.lax.map(lambda pair: _cholesky_solve(*pair), (chol, b)), True
+
+
+LEAF = 192
+"""Triangles up to this size are not divided any more."""
 
 
 @jax.custom_jvp
@@ -69,31 +96,39 @@ def _logdet(s, chol):
 def _logdet_jvp(primals, tangents):
     s, chol = primals
     ds, _ = tangents
-    return _logdet(s, chol), jnp.sum(_inverse(s, chol) * ds)
-
-
-@jax.custom_jvp
-def _solve(s, chol, b):
-    return _cholesky_solve(chol, b)
-
-
-@_solve.defjvp
-def _solve_jvp(primals, tangents):
-    s, chol, b = primals
-    ds, _, db = tangents
-    x = _solve(s, chol, b)
-    return x, _inverse(s, chol) @ (db - ds @ x)
+    inverse = _inverse(s, chol)
+    return _logdet(s, chol), jnp.sum((2.0 * jnp.tril(inverse) - jnp.diag(jnp.diagonal(inverse))) * ds)
 
 
 @jax.custom_jvp
 def _inverse(s, chol):
-    half = _triangular_inverse(chol)
-    return half.T @ half
+    return _inverse_from(chol)
 
 
 @sequential_vmap
-def _triangular_inverse(chol):
-    return solve_triangular(chol, jnp.eye(chol.shape[0], dtype=chol.dtype), lower=True)
+def _inverse_from(chol):
+    return _square(_triangular_inverse(chol))
+
+
+def _triangular_inverse(lower):
+    """Inverse of a lower triangle by halves, so that nearly all of it is matrix products without zeros."""
+    n = lower.shape[0]
+    if n <= LEAF:
+        return solve_triangular(lower, jnp.eye(n, dtype=lower.dtype), lower=True)
+    h = n // 2
+    first, last = _triangular_inverse(lower[:h, :h]), _triangular_inverse(lower[h:, h:])
+    return jnp.block([[first, jnp.zeros((h, n - h), lower.dtype)], [-last @ (lower[h:, :h] @ first), last]])
+
+
+def _square(lower):
+    """LᵀL of a lower triangle by halves."""
+    n = lower.shape[0]
+    if n <= LEAF:
+        return lower.T @ lower
+    h = n // 2
+    below, last = lower[h:, :h], lower[h:, h:]
+    corner = below.T @ last
+    return jnp.block([[_square(lower[:h, :h]) + below.T @ below, corner], [corner.T, _square(last)]])
 
 
 @_inverse.defjvp
@@ -101,4 +136,4 @@ def _inverse_jvp(primals, tangents):
     s, chol = primals
     ds, _ = tangents
     inverse = _inverse(s, chol)
-    return inverse, -inverse @ ds @ inverse
+    return inverse, -inverse @ _mirrored(ds) @ inverse

@@ -3,6 +3,7 @@
 from jaxlmm.optimize.eigen import eigh
 from jaxlmm.optimize.trust import (
     CONVERGED,
+    FLAT,
     RUNNING,
     STALLED,
     STATUS_NAMES,
@@ -18,6 +19,7 @@ from jaxlmm.optimize.trust import (
 
 __all__ = [
     "CONVERGED",
+    "FLAT",
     "RUNNING",
     "STALLED",
     "STATUS_NAMES",

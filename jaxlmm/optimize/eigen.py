@@ -2,14 +2,19 @@
 
 Jacobi's method in the parallel order of Brent & Luk (1985, SIAM J. Sci. Stat. Comput. 6(1)): the n/2 disjoint
 pairs of a round-robin tournament are rotated at once, n - 1 rounds make a sweep, and convergence is quadratic.
-LAPACK's `eigh` would be a batched call once lanes are vmapped, which can hang. Called by `trust`.
+LAPACK's `eigh` would be a batched call once lanes are vmapped, which can hang; larger matrices get it one lane after
+another. Called by `trust`.
 """
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_batching import sequential_vmap
 
 SWEEPS = 12
+
+JACOBI = 6
+"""Largest size that is rotated; above it, a single LAPACK call per lane is faster, also lane after lane."""
 
 
 def eigh(a: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -30,6 +35,8 @@ def eigh(a: jax.Array) -> tuple[jax.Array, jax.Array]:
     n = a.shape[0]
     if n == 1:
         return a[0], jnp.ones((1, 1), a.dtype)
+    if n > JACOBI:
+        return _lapack(a)
     size = n + n % 2
     padded = jnp.zeros((size, size), a.dtype).at[:n, :n].set(a)
     rounds = jnp.asarray(_tournament(size))
@@ -44,6 +51,12 @@ def eigh(a: jax.Array) -> tuple[jax.Array, jax.Array]:
     values = jnp.diagonal(matrix)[:n]
     order = jnp.argsort(values)
     return values[order], vectors[:n, :n][:, order]
+
+
+@sequential_vmap
+def _lapack(a):
+    vectors, values = jax.lax.linalg.eigh(a, symmetrize_input=False)
+    return values, vectors
 
 
 def _rotations(a, p, q):

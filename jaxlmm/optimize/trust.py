@@ -11,10 +11,11 @@ linear there with small changes long before the end.
 vmapped batch share them; the loop around them is the caller's.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxlmm.optimize.eigen import eigh
 from jaxlmm.pytrees import pytree
@@ -74,31 +75,33 @@ class State:
     predicted : () array
         Decrease that the last Newton step predicted.
     iteration, status : () int arrays
-        Number of steps tried; one of RUNNING, CONVERGED, STALLED.
+        Number of steps tried, the evaluation at the start not counted; one of RUNNING, CONVERGED, STALLED.
     """
 
-    theta: jax.Array
-    value: jax.Array
-    gradient: jax.Array
-    hessian: jax.Array
-    radius: jax.Array
-    predicted: jax.Array
-    iteration: jax.Array
-    status: jax.Array
+    theta: Any
+    value: Any
+    gradient: Any
+    hessian: Any
+    radius: Any
+    predicted: Any
+    iteration: Any
+    status: Any
 
 
-def initial(theta: jax.Array, evaluation: Evaluation, radius: float = 1.0) -> State:
-    """State at the starting point, where the objective has been evaluated."""
-    value, gradient, hessian = evaluation
+def initial(theta, iteration=0, radius: float = 1.0) -> State:
+    """State before the first evaluation: the first proposal is `theta` itself, and it is taken if it is defined there.
+
+    Arrays are NumPy's, so that a program that begins with it has nothing to compute before.
+    """
     return State(
         theta,
-        value,
-        gradient,
-        hessian,
-        jnp.asarray(radius, theta.dtype),
-        jnp.asarray(jnp.inf, theta.dtype),
-        jnp.asarray(0),
-        jnp.asarray(RUNNING),
+        np.asarray(np.inf),
+        np.zeros(theta.shape),
+        np.eye(theta.shape[0]),
+        np.asarray(radius),
+        np.asarray(np.inf),
+        np.asarray(iteration - 1),
+        np.asarray(RUNNING),
     )
 
 
@@ -130,8 +133,9 @@ def accept(state: State, proposal: Proposal, evaluation: Evaluation) -> State:
         0.25 * length,
         jnp.where((ratio > 0.75) & (length > 0.9 * state.radius), 2.5 * state.radius, state.radius),
     )
-    converged = proposal.newton & (predicted <= jnp.maximum(TOLERANCE, noise))
-    stalled = ~taken & (radius < 1e-9)
+    first = jnp.isinf(state.value)
+    converged = ~first & proposal.newton & (predicted <= jnp.maximum(TOLERANCE, noise))
+    stalled = ~taken & (first | (radius < 1e-9))
     status = jnp.where(converged, CONVERGED, jnp.where(stalled, STALLED, RUNNING))
     moved = State(
         jnp.where(taken, proposal.theta, state.theta),

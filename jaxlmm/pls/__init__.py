@@ -14,6 +14,7 @@ from jaxlmm.pls.criterion import (
 )
 from jaxlmm.pls.crossprod import CrossProducts, Pairs
 from jaxlmm.pls.estimates import conditional_modes, conditional_variances, expanded, trim
+from jaxlmm.pls.information import curvature, information
 from jaxlmm.pls.plan import Plan, choose, same_partition
 from jaxlmm.pls.protocol import Reduced
 from jaxlmm.pls.standard import Coordinates, Gram, Response, standardize
@@ -32,8 +33,10 @@ __all__ = [
     "choose",
     "conditional_modes",
     "conditional_variances",
+    "curvature",
     "derivatives",
     "expanded",
+    "information",
     "lambdas",
     "natural_scale",
     "objective",

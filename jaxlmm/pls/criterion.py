@@ -15,7 +15,7 @@ import numpy as np
 from jaxlmm.covariance import Structure, lambda_, n_theta, positions
 from jaxlmm.linalg import inverse_factor
 from jaxlmm.pls.plan import Plan
-from jaxlmm.pls.protocol import Reduced
+from jaxlmm.pls.protocol import Factor, Reduced
 from jaxlmm.pls.standard import Coordinates, Gram, Response
 
 
@@ -83,7 +83,11 @@ def natural_scale(plan: Plan, theta: jax.Array) -> jax.Array:
 
 def profile(plan: Plan, reduced: Reduced, relative_factors, reml) -> Profile:
     """Evaluate the criterion at the relative covariance factors Λ (any square factors will do)."""
-    factor = plan.module.factor(plan, reduced.layout, reduced.gram, relative_factors)
+    return profile_of(plan, reduced, plan.module.factor(plan, reduced.layout, reduced.gram, relative_factors), reml)
+
+
+def profile_of(plan: Plan, reduced: Reduced, factor: Factor, reml) -> Profile:
+    """The criterion at the Λ that was factored."""
     xy, yy = plan.module.solve(plan, reduced.layout, factor, reduced.response)
     w = inverse_factor(factor.xx[:, :, None])[:, :, 0]
     half = w @ xy

@@ -22,9 +22,16 @@ from jaxlmm.pls.plan import Plan
 from jaxlmm.pls.protocol import Reduced
 
 
-def expanded(plan: Plan) -> Plan:
-    """A plan that keeps every level on its own: for one factor, a chain of length one."""
-    return replace(plan, kind="nested", unique=False) if plan.kind == "grouped" else plan
+def expanded(plan: Plan, blocks: bool = False) -> Plan:
+    """A plan that keeps every level on its own: for one factor, a chain of length one.
+
+    With `blocks`, also one in which each level's Z_gᵀWZ_g stands for itself, as `conditional_variances` wants it.
+    """
+    if plan.kind == "grouped":
+        return replace(plan, kind="nested", unique=False)
+    if blocks and "classes" in plan.ways:
+        return replace(plan, ways=("pairs",) * len(plan.ways))
+    return plan
 
 
 def conditional_modes(plan: Plan, reduced: Reduced, theta: jax.Array) -> list[jax.Array]:

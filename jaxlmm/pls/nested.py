@@ -13,6 +13,7 @@ rows of a child are rows of its parent, the parent's entries already hold every 
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -77,6 +78,11 @@ def solve(plan, layout, factor: Factor, response):
     stages, lambdas = factor.parts
     _, xy, yy, _ = eliminate_response(layout, stages, lambdas, zy, yy, ())
     return xy, yy
+
+
+def energy(plan, layout, gram: Chain, b, beta) -> jax.Array:
+    """½ bᵀZᵀWZb + βᵀXᵀWZb for b (k, L) of each factor; its gradient multiplies by ZᵀWZ."""
+    return chain_energy(layout, gram, [b[t] for t in plan.order], beta, ())
 
 
 def compress_chain(order, tails, gram: Gram) -> tuple[Chain, ChainLayout]:
@@ -202,9 +208,24 @@ def eliminate_response(layout: ChainLayout, stages, lambdas, zy, yy, tails):
     return whitened, xy, yy, tails
 
 
+def chain_energy(layout: ChainLayout, gram: Chain, b, beta, tails) -> jax.Array:
+    """The same for a chain b[d] (k, L) and its borders with tail factors (k_t, L_t)."""
+    total = jnp.zeros(())
+    for d, own in enumerate(b):
+        image = 0.5 * jnp.einsum("ijl,jl->il", gram.zz[d], own) + jnp.einsum("ipl,p->il", gram.zx[d], beta)
+        for e, block in enumerate(gram.up[d]):
+            image += jnp.einsum("ijl,jl->il", block, b[d + 1 + e][:, layout.ancestor[d][e]])
+        total += jnp.sum(own * image)
+        for t, block in enumerate(gram.across[d]):
+            other = jnp.einsum("ije,je->ie", block, tails[t][:, layout.column[d][t]])
+            total += jnp.sum(own[:, layout.level[d][t]] * other)
+    return total
+
+
 def index(values: np.ndarray) -> np.ndarray:
-    """As the int32 of a layout."""
-    return np.asarray(values, dtype=np.int32)
+    """As the integers of a layout: int32 where they fit."""
+    wide = values.size and int(values.max()) > np.iinfo(np.int32).max
+    return np.asarray(values, dtype=np.int64 if wide else np.int32)
 
 
 def _congruence(left, block, right):
@@ -226,6 +247,11 @@ def _find(entries, level: np.ndarray, column: np.ndarray) -> np.ndarray:
 def response_by_factor(plan, response):
     """The part of a reduced response (or of its gradient) that belongs to each factor: (k, levels)."""
     return [response[0][plan.order.index(t)] for t in range(len(plan.order))]
+
+
+def response_from(plan, zy):
+    """A reduced response of ZᵀWy (k, levels) of each factor, with yᵀWy = 0."""
+    return tuple(zy[t] for t in plan.order), jnp.zeros(())
 
 
 def blocks_by_factor(plan, gram: Chain):

@@ -12,9 +12,14 @@ from types import ModuleType
 from jaxlmm.covariance import Structure, n_columns, n_theta
 from jaxlmm.errors import DesignError
 from jaxlmm.pls import crossed, dense, grouped, nested
+from jaxlmm.pls import tail as fill
+from jaxlmm.pls.bucket import bucket
 from jaxlmm.pls.standard import Gram
 
 MODULES: dict[str, ModuleType] = {"grouped": grouped, "nested": nested, "crossed": crossed, "dense": dense}
+
+WAYS = {"classes": "classes of equal levels", "pairs": "co-occurring pairs", "product": "a matrix product"}
+"""How a crossed chain fills the tail, in words."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +38,10 @@ class Plan:
         How many of them are eliminated blockwise.
     unique : bool
         Grouped: levels with equal blocks share one.
-    pairwise : tuple of bool
-        Crossed: for each position of the chain, pairs of entries instead of a matrix product.
+    ways : tuple of str
+        Crossed: for each position of the chain, how it fills the tail (see `tail`).
     levels : tuple of int
-        Dense: numbers of levels.
+        Dense: numbers of levels. Crossed: padded numbers of levels of the tail's factors.
     note : str
         What was picked and why, in one line.
     """
@@ -46,7 +51,7 @@ class Plan:
     order: tuple[int, ...]
     n_chain: int
     unique: bool = False
-    pairwise: tuple[bool, ...] = ()
+    ways: tuple[str, ...] = ()
     levels: tuple[int, ...] = ()
     note: str = field(default="", compare=False)
 
@@ -59,6 +64,11 @@ class Plan:
     def n_theta(self) -> int:
         """Number of covariance parameters."""
         return sum(n_theta(terms) for terms in self.terms)
+
+    @property
+    def average_information(self) -> bool:
+        """Whether steps use the average-information Hessian: for one factor the exact one is cheaper."""
+        return self.kind in ("nested", "crossed")
 
     def describe(self) -> str:
         """What was picked, why, and what an iteration costs, in one line."""
@@ -118,10 +128,10 @@ def choose(gram: Gram, terms: tuple[tuple[Structure, ...], ...], kind: str = "au
     if kind == "crossed" and tail:
         q = sum(columns[t] * levels[t] for t in tail)
         sizes = " > ".join(str(levels[t]) for t in chain)
-        pairwise = crossed.pairwise_pays(gram, chain, tail)
-        how = "co-occurring pairs" if pairwise[0] else "a matrix product"
-        note = f"crossed: {sizes} levels eliminated through {how}, then a dense tail of {q}"
-        return Plan(kind, terms, chain + tail, len(chain), pairwise=pairwise, note=note)
+        ways = fill.ways(gram, chain, tail, columns)
+        note = f"crossed: {sizes} levels eliminated through {WAYS[ways[0]]}, then a dense tail of {q}"
+        padded = tuple(bucket(levels[t]) for t in tail)
+        return Plan(kind, terms, chain + tail, len(chain), ways=ways, levels=padded, note=note)
     raise DesignError(
         f"plan {kind!r} does not apply: this design is {natural} "
         f"({len(levels)} grouping factor{'s' if len(levels) > 1 else ''}); use plan='auto', {natural!r} or 'dense'"

@@ -31,13 +31,19 @@ def minimize(f: Callable, start: list[float], scale: float = 1.0, limit: int = 2
     """Run one lane to its end; never does an accepted step raise the function by more than rounding."""
 
     theta, at = jnp.asarray(start), evaluation(f)
-    state = optimize.initial(theta, at(theta))
+    state = started(theta, at(theta))
     while int(state.status) == optimize.RUNNING and int(state.iteration) < limit:
         proposal = PROPOSE(state, jnp.full(theta.shape, scale))
         after = ACCEPT(state, proposal, at(proposal.theta))
         assert after.value <= state.value + 1e-13 * max(abs(float(state.value)), 1.0)
         state = after
     return state
+
+
+def started(theta: jax.Array, there: optimize.Evaluation) -> State:
+    """A state that has been evaluated at its start."""
+    state = optimize.initial(theta)
+    return optimize.accept(state, optimize.propose(state, jnp.ones(theta.shape)), there)
 
 
 def quadratic(t):
@@ -109,7 +115,7 @@ def test_few_steps() -> None:
 
 def test_undefined_at_the_proposal_only_shrinks_the_region() -> None:
     value = (jnp.asarray(1.0), jnp.array([1.0]), jnp.array([[1.0]]))
-    state = optimize.initial(jnp.array([0.0]), value)
+    state = started(jnp.array([0.0]), value)
     nothing = tuple(jnp.full_like(v, jnp.nan) for v in value)
     after = ACCEPT(state, PROPOSE(state, jnp.ones(1)), nothing)
     assert (after.theta, after.value, int(after.status)) == (0.0, 1.0, optimize.RUNNING)
@@ -118,12 +124,17 @@ def test_undefined_at_the_proposal_only_shrinks_the_region() -> None:
 
 def test_a_lane_that_is_undefined_everywhere_stalls() -> None:
     value = (jnp.asarray(1.0), jnp.array([1.0]), jnp.array([[1.0]]))
-    state = optimize.initial(jnp.array([0.0]), value)
+    state = started(jnp.array([0.0]), value)
     nothing = tuple(jnp.full_like(v, jnp.nan) for v in value)
     for _ in range(60):
         state = ACCEPT(state, PROPOSE(state, jnp.ones(1)), nothing)
     assert int(state.status) == optimize.STALLED
     assert (state.theta, state.value) == (0.0, 1.0)
+
+
+def test_a_start_where_nothing_is_defined_stalls() -> None:
+    nothing = jnp.asarray(jnp.nan), jnp.full(1, jnp.nan), jnp.full((1, 1), jnp.nan)
+    assert int(started(jnp.array([0.0]), nothing).status) == optimize.STALLED
 
 
 def test_a_lane_that_is_done_stays_as_it_is() -> None:
@@ -140,7 +151,7 @@ def test_lanes_equal_single_lanes() -> None:
         proposal = optimize.propose(state, jnp.ones(2))
         return optimize.accept(state, proposal, evaluate(rosenbrock, proposal.theta))
 
-    lanes = quick(jax.vmap(lambda t: optimize.initial(t, evaluate(rosenbrock, t))))(starts)
+    lanes = quick(jax.vmap(lambda t: started(t, evaluate(rosenbrock, t))))(starts)
     together = quick(jax.vmap(step))
     for _ in range(40):
         lanes = together(lanes)
@@ -155,11 +166,11 @@ def test_symmetric_rank_one_finds_a_quadratics_hessian() -> None:
     """After n independent steps the update has the Hessian of a quadratic exactly (Nocedal & Wright, theorem 6.1)."""
     hessian = np.array([[4.0, 1.0, 0.5], [1.0, 3.0, -1.0], [0.5, -1.0, 2.0]])
     scale = jnp.array([1.0, 0.5, 2.0])
-    state = optimize.initial(jnp.zeros(3), (jnp.asarray(0.0), jnp.ones(3), jnp.eye(3)))
+    state = started(jnp.zeros(3), (jnp.asarray(0.0), jnp.ones(3), jnp.eye(3)))
     for step in np.eye(3):
         move = np.asarray(scale) * step
         proposal = optimize.Proposal(state.theta + move, jnp.asarray(step), scale, jnp.asarray(1.0), jnp.asarray(True))
         gradient = state.gradient + hessian @ move
         updated = optimize.symmetric_rank_one(state, proposal, jnp.asarray(0.0), gradient)
-        state = optimize.initial(proposal.theta, (jnp.asarray(0.0), gradient, updated))
+        state = started(proposal.theta, (jnp.asarray(0.0), gradient, updated))
     np.testing.assert_allclose(state.hessian, hessian, rtol=0, atol=1e-12)

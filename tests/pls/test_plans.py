@@ -27,6 +27,7 @@ from jaxlmm.precision import double
 from tests import oracle
 from tests.designs import Design, random_designs
 from tests.fit.models import BY_HAND, design_of, in_standard_coordinates, user_lambdas
+from tests.fit.quick import quick
 from tests.oracle import Array, Factor, Problem
 
 pytestmark = pytest.mark.usefixtures("double", "quick_programs")
@@ -49,14 +50,15 @@ def forms(design: Design) -> list[str]:
 
     A chain of length one and the dense matrix see nothing of a design's layout: they are left out where another design
     has the same kinds of terms. Crossed factors: as the plan has it (a matrix product, in problems of this size), and by
-    pairs for a few.
+    pairs or classes for a few.
     """
     if len(design.problem.factors) == 1:
         return ["levels", "classes", *(["nested", "dense"] if design.id in KINDS_OF_TERMS else [])]
     dense = [] if design.id in INTERCEPTS_AGAIN else ["dense"]
     if design.structure in KIND:
         return ["nested", *dense]
-    return ["product", *(["pairs"] if design.id in BOTH_WAYS else []), *dense]
+    classes = design.id in ("crossed2_balanced", "crossed2_sparse")
+    return ["product", *(["pairs"] if design.id in BOTH_WAYS else []), *(["classes"] if classes else []), *dense]
 
 
 ROWS = [(design.id, form) for design in DESIGNS.values() for form in forms(design)]
@@ -92,7 +94,7 @@ def model_of(name: str, form: str) -> Model:
     elif form in ("levels", "classes"):
         plan = replace(plan, unique=form == "classes")
     else:
-        plan = replace(plan, pairwise=(form == "pairs",) * plan.n_chain)
+        plan = replace(plan, ways=(form,) * plan.n_chain)
     reduced = pls.reduce(plan, model.gram, model.response, model.coordinates)
     return replace(model, plan=plan, reduced=jax.tree.map(jnp.asarray, reduced))
 
@@ -125,6 +127,34 @@ def test_value_gradient_and_hessian(name: str, form: str) -> None:
         scale = max(np.linalg.norm(g), np.linalg.norm(h), 1.0)
         assert np.linalg.norm(gradient - g) <= DERIVATIVE * max(np.linalg.norm(g), 1.0), where
         assert np.linalg.norm(hessian - h) <= DERIVATIVE * scale, where
+
+
+INFORMED = (
+    "nested2_unbalanced",
+    "nested3_slopes",
+    "crossed2_slopes",
+    "crossed3_slopes",
+    "nested2_x_item",
+    "partly_nested",
+)
+"""Nested and crossed designs with weights, slopes, three factors and a chain beside an item."""
+
+
+@pytest.mark.parametrize("name", INFORMED)
+def test_average_information(name: str) -> None:
+    """The Hessian that steps use differs from the exact one as its definition says: traces are replaced by their
+    observed parts. At a zero column of Lambda its slope is taken a little beside it."""
+    model = model_of(name, "nested" if DESIGNS[name].structure in KIND else "product")
+    information = quick(pls.information, static_argnums=0)
+    for place, reml in PLACES:
+        theta = jnp.asarray(getattr(DESIGNS[name], place))
+        value, gradient, hessian = information(model.plan, model.reduced, theta, float(reml))
+        d, g, h = expected(name, place, reml)
+        h = h + oracle.expected_less_observed(standard_problem(name), theta, reml)
+        assert value == pytest.approx(d, rel=VALUE)
+        assert np.linalg.norm(gradient - g) <= DERIVATIVE * max(np.linalg.norm(g), 1.0)
+        close = DERIVATIVE if place == "theta" else 1e-5
+        assert np.linalg.norm(hessian - h) <= close * max(np.linalg.norm(h), 1.0), (place, reml)
 
 
 @each_design

@@ -68,11 +68,15 @@ def test_no_batched_factorization() -> None:
         def derivatives(reduced, thetas, plan=plan):
             return jax.vmap(lambda t: pls.derivatives(plan, reduced, t, 1.0))(thetas)
 
+        def curvature(reduced, thetas, plan=plan):
+            return jax.vmap(lambda t: pls.curvature(plan, reduced, t, 1.0))(thetas)
+
         def estimates(reduced, thetas, plan=expanded):
             both = (pls.conditional_modes, pls.conditional_variances)
             return [jax.vmap(lambda t, f=f: f(plan, reduced, t))(thetas) for f in both]
 
         assert batched_factorizations(derivatives, model.reduced, thetas) == [], name
+        assert batched_factorizations(curvature, model.reduced, thetas) == [], name
         assert batched_factorizations(estimates, levels, thetas) == [], name
         seen.append(plan.kind)
     assert set(seen) == {"grouped", "nested", "crossed", "dense"}
@@ -80,8 +84,9 @@ def test_no_batched_factorization() -> None:
 
 def test_no_batched_factorization_in_the_optimizer() -> None:
     def step(theta):
-        state = optimize.initial(theta, (theta.sum(), theta, jnp.outer(theta, theta)))
-        proposal = optimize.propose(state, jnp.ones(4))
+        state = optimize.initial(theta)
+        proposal = optimize.propose(state, jnp.ones(theta.shape))
         return optimize.accept(state, proposal, (theta.sum(), theta, jnp.outer(theta, theta)))
 
-    assert batched_factorizations(jax.vmap(step), jnp.ones((8, 4))) == []
+    for size in (4, 20):
+        assert batched_factorizations(jax.vmap(step), jnp.ones((8, size))) == []

@@ -1,0 +1,214 @@
+"""The dense tail of a crossed design: which of its entries the eliminated levels fill, and how they are summed.
+
+The tail is one symmetric matrix over all effects of the factors that are not eliminated blockwise; only its lower triangle
+is kept. Row a L + l of a factor with L (padded) levels is its column a of level l. A level g of an eliminated factor that
+touches entries i and j of the tail takes C_giᵀC_gj off the block (i, j). Three ways to sum that, the cheapest of which is
+chosen once, on the host:
+
+- *classes*: a random intercept whose levels fall into few classes of equal Z_gᵀWZ_g. All levels of a class share their
+  pivot, so their products Z_iᵀWZ_g Z_gᵀWZ_j are added up beforehand, and an evaluation scales and scatters them;
+- *pairs*: the list of (i, j) that share a level;
+- *product*: the border written out with its zeros, and one matrix product.
+
+Called by `crossed`.
+"""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlmm.pls.bucket import bucket, pad_last
+from jaxlmm.pls.nested import index, pair_of
+from jaxlmm.pls.standard import Gram
+
+PRODUCT_ADVANTAGE = 16
+"""How many multiplications of a matrix product take as long as one of a scattered pair."""
+
+
+class PairList(NamedTuple):
+    """For two tail factors: entries first, second (P,), and of each element its place (k_s, k_t, P) and 1 or 0."""
+
+    first: Any
+    second: Any
+    place: Any
+    counts: Any
+
+
+class ClassList(NamedTuple):
+    """Sums over the levels of a class: representative level, place in the tail and value, (E,) each."""
+
+    level: Any
+    place: Any
+    value: Any
+
+
+class Tail:
+    """Numbering of the tail's rows.
+
+    Parameters
+    ----------
+    columns, levels : sequence of int
+        Columns and padded levels of each tail factor.
+    """
+
+    def __init__(self, columns, levels):
+        self.columns, self.levels = tuple(columns), tuple(levels)
+        self.starts = np.concatenate([[0], np.cumsum([k * n for k, n in zip(self.columns, self.levels, strict=True)])])
+        self.size = int(self.starts[-1])
+
+    def rows(self, t: int, level: np.ndarray) -> np.ndarray:
+        """Rows (k_t, n) of levels of the t-th tail factor."""
+        return self.starts[t] + np.arange(self.columns[t])[:, None] * self.levels[t] + np.asarray(level)
+
+    def place(self, s: int, first: np.ndarray, t: int, second: np.ndarray) -> np.ndarray:
+        """Flat places (k_s, k_t, n) in the lower triangle of the elements of blocks."""
+        a, b = self.rows(s, first)[:, None, :], self.rows(t, second)[None, :, :]
+        return np.maximum(a, b) * self.size + np.minimum(a, b)
+
+    def split(self, vector):
+        """Parts (k_t, L_t) of a vector over the tail's rows."""
+        return [
+            vector[self.starts[t] : self.starts[t + 1]].reshape(k, n)
+            for t, (k, n) in enumerate(zip(self.columns, self.levels, strict=True))
+        ]
+
+
+def ways(gram: Gram, order, tails, columns) -> tuple[str, ...]:
+    """For each position of the chain, the cheapest of "classes", "pairs" and "product"."""
+    q = sum(columns[t] * gram.zz[t].shape[2] for t in tails)
+    answer = []
+    for s in order:
+        n_levels = gram.zz[s].shape[2]
+        touched = sum(np.bincount(pair_of(gram, s, t)[0], minlength=n_levels) * columns[t] for t in tails)
+        pairs = 0.5 * float(np.sum(np.square(touched, dtype=float)))
+        if PRODUCT_ADVANTAGE * pairs >= n_levels * float(q) ** 2:
+            answer.append("product")
+        elif len(order) == 1 and columns[s] == 1:
+            answer.append("classes")
+        else:
+            answer.append("pairs")
+    return tuple(answer)
+
+
+def dense_tail(gram: Gram, tails, tail: Tail) -> np.ndarray:
+    """ZᵀWZ of the tail factors (q, q), lower triangle."""
+    matrix = np.zeros(tail.size * tail.size)
+    for a, s in enumerate(tails):
+        levels = np.arange(gram.zz[s].shape[2])
+        matrix[tail.place(a, levels, a, levels)] = gram.zz[s]
+        for b, t in enumerate(tails[:a]):
+            first, second, block = pair_of(gram, s, t)
+            matrix[tail.place(a, first, b, second)] = block
+    return matrix.reshape(tail.size, tail.size)
+
+
+def pair_lists(entries, tail: Tail) -> dict[tuple[int, int], PairList]:
+    """Pairs of entries of each two tail factors that share a level; `entries[t]` = (levels, tail levels, blocks)."""
+    lists = {}
+    for s in range(len(entries)):
+        for t in range(s, len(entries)):
+            i, j = _joined(entries[s][0], entries[t][0])
+            if s == t:
+                i, j = i[i <= j], j[i <= j]
+            place = tail.place(s, entries[s][1][i], t, entries[t][1][j])
+            counts = np.ones(place.shape)
+            if s == t:
+                # A block on the diagonal is symmetric: each of its places is met from both sides.
+                above = np.triu(np.ones(place.shape[:2]), 1)[:, :, None]
+                counts -= above * (entries[s][1][i] == entries[t][1][j])
+            size = bucket(i.size)
+            i, j, place = (index(pad_last(v, size)) for v in (i, j, place))
+            lists[s, t] = PairList(i, j, place, pad_last(counts, size))
+    return lists
+
+
+def class_list(entries, zz: np.ndarray, tail: Tail) -> ClassList:
+    """The products of all pairs, added up over levels of a random intercept with the same ZᵀWZ, (L,)."""
+    _, first_of, where = np.unique(zz, return_index=True, return_inverse=True)
+    keys, values = [], []
+    for s in range(len(entries)):
+        for t in range(s, len(entries)):
+            i, j = _joined(entries[s][0], entries[t][0])
+            if s == t:
+                i, j = i[i <= j], j[i <= j]
+            left, right = entries[s][2][0][:, None, i], entries[t][2][0][None, :, j]
+            place = tail.place(s, entries[s][1][i], t, entries[t][1][j])
+            product = left * right
+            if s == t:
+                product = product * (
+                    1.0 - np.triu(np.ones(place.shape[:2]), 1)[:, :, None] * (entries[s][1][i] == entries[t][1][j])
+                )
+            group = np.broadcast_to(where[entries[s][0][i]], place.shape)
+            keys.append((group * tail.size**2 + place).ravel())
+            values.append(product.ravel())
+    distinct, position = np.unique(np.concatenate(keys), return_inverse=True)
+    total = np.bincount(position, weights=np.concatenate(values))
+    size = bucket(distinct.size)
+    group, place = np.divmod(distinct, tail.size**2)
+    return ClassList(index(pad_last(first_of[group], size)), index(pad_last(place, size)), pad_last(total, size))
+
+
+def congruence(matrix, lambdas, tail: Tail):
+    """ΛᵀMΛ of the lower triangle of a symmetric matrix, with the same Λ at every level of a factor."""
+    if max(tail.columns) == 1:
+        scale = jnp.concatenate([jnp.full(n, lam[0, 0]) for lam, n in zip(lambdas, tail.levels, strict=True)])
+        return matrix * scale[:, None] * scale
+    rows = []
+    for s, lam_s in enumerate(lambdas):
+        row = []
+        for t, lam_t in enumerate(lambdas):
+            block = matrix[tail.starts[s] : tail.starts[s + 1], tail.starts[t] : tail.starts[t + 1]]
+            if t > s:
+                row.append(jnp.zeros_like(block))
+                continue
+            if s == t:
+                block = jnp.tril(block) + jnp.tril(block, -1).T
+            left = lam_s.T @ block.reshape(lam_s.shape[0], -1)
+            left = left.reshape(-1, lam_t.shape[0], tail.levels[t])
+            row.append(jnp.einsum("mjl,jb->mbl", left, lam_t).reshape(block.shape))
+        rows.append(jnp.concatenate(row, axis=1))
+    return jnp.concatenate(rows)
+
+
+def quadratic(matrix, vector):
+    """½ vᵀMv of a symmetric matrix of which the lower triangle is there."""
+    return vector @ (jnp.tril(matrix) @ vector) - 0.5 * jnp.sum(jnp.diagonal(matrix) * vector**2)
+
+
+def less_classes(matrix, entries: ClassList, share):
+    """Take the classes' products, each times the `share` (L,) of its level, off the tail."""
+    flat = matrix.ravel().at[entries.place].add(-share[entries.level] * entries.value)
+    return flat.reshape(matrix.shape)
+
+
+def less_pairs(matrix, lists: dict[tuple[int, int], PairList], across):
+    """Take C_iᵀC_j of every listed pair off the tail; across[t] (k, k_t, E) are the whitened entries C."""
+    flat = matrix.ravel()
+    for (s, t), pairs in lists.items():
+        left, right = across[s][:, :, pairs.first], across[t][:, :, pairs.second]
+        flat = flat.at[pairs.place].add(-jnp.einsum("kap,kbp->abp", left, right) * pairs.counts)
+    return flat.reshape(matrix.shape)
+
+
+def less_product(matrix, tail: Tail, n_levels: int, level, column, across):
+    """The same with the whitened border written out."""
+    k = across[0].shape[0]
+    written = [
+        jnp.zeros((k, n_levels, tail.columns[t], tail.levels[t]))
+        .at[:, level[t], :, column[t]]
+        .add(entry.transpose(2, 0, 1))
+        .reshape(k * n_levels, -1)
+        for t, entry in enumerate(across)
+    ]
+    border = jnp.concatenate(written, axis=1)
+    return matrix - border.T @ border
+
+
+def _joined(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """All pairs of positions (i, j) with first[i] = second[j]; both lists are sorted."""
+    begin, end = np.searchsorted(second, first, "left"), np.searchsorted(second, first, "right")
+    count = end - begin
+    i = np.repeat(np.arange(first.size), count)
+    within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    return i, np.repeat(begin, count) + within

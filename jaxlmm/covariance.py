@@ -6,6 +6,7 @@ in `STRUCTURES`; it says itself whether it may be shifted (a covariate moved by 
 the family. Called by `design` (which picks one per term), by `pls` (lambda_) and by `fit`.
 """
 
+import functools
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -89,6 +90,7 @@ def n_columns(terms: tuple[Structure, ...]) -> int:
     return sum(term.size for term in terms)
 
 
+@functools.cache
 def positions(terms: tuple[Structure, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of a factor's Λ (block diagonal over its terms) that its θ fills."""
     rows, columns, offset = [], [], 0
@@ -104,6 +106,14 @@ def lambda_(terms: tuple[Structure, ...], theta: jax.Array) -> jax.Array:
     """Relative covariance factor (k, k) of one level of a grouping factor, from its part of θ."""
     k = n_columns(terms)
     return jnp.zeros((k, k), theta.dtype).at[positions(terms)].set(theta)
+
+
+def lambda_array(terms: tuple[Structure, ...], theta: np.ndarray) -> np.ndarray:
+    """The same on the host."""
+    k = n_columns(terms)
+    matrix = np.zeros((k, k))
+    matrix[positions(terms)] = theta
+    return matrix
 
 
 def canonical_theta(terms: tuple[Structure, ...], factor: np.ndarray) -> np.ndarray:

@@ -30,7 +30,7 @@ def quick_programs() -> Iterator[None]:
             "minimize",
             "minimize_by_gradients",
             "profile",
-            "conditional_modes",
+            "estimates",
             "conditional_variances",
             "slopes",
         ):

@@ -1,7 +1,7 @@
 """From cross-products to a certified minimum: one lane."""
 
 from jaxlmm.fit.record import Certificate, Fit, Model
-from jaxlmm.fit.single import Control, evaluate, fit_model, prepare
+from jaxlmm.fit.single import Control, evaluate, fit_model, prepare, with_response
 from jaxlmm.fit.uncertainty import conditional_variances, prediction_variances
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "fit_model",
     "prediction_variances",
     "prepare",
+    "with_response",
 ]

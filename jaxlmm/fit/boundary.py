@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlmm import pls
-from jaxlmm.covariance import Structure, canonical_theta
+from jaxlmm.covariance import Structure, canonical_theta, lambda_array
 from jaxlmm.fit import programs
 
 SMALL = 3e-3
@@ -62,7 +62,8 @@ def term_slices(terms: tuple[Structure, ...]) -> list[slice]:
 
 def numpy_lambdas(plan: pls.Plan, theta: np.ndarray) -> list[np.ndarray]:
     """Λ of each grouping factor as NumPy arrays."""
-    return [np.asarray(lam) for lam in pls.lambdas(plan, jnp.asarray(theta))]
+    parts = pls.split_theta(plan.terms, np.asarray(theta))
+    return [lambda_array(terms, part) for terms, part in zip(plan.terms, parts, strict=True)]
 
 
 def truncate(

@@ -56,9 +56,9 @@ def profile(plan, reduced, lambdas, reml):
 
 
 @program(0)
-def conditional_modes(plan, reduced, theta):
-    """b̂ at θ."""
-    return pls.conditional_modes(plan, reduced, theta)
+def estimates(plan, reduced, theta, reml):
+    """The criterion's parts and b̂ at θ (nothing where the host computes b̂)."""
+    return pls.estimates(plan, reduced, theta, reml)
 
 
 @program(0)

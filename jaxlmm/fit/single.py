@@ -6,7 +6,6 @@ The caller holds the double-precision scope (`precision.double`). Called by `api
 from dataclasses import dataclass, replace
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxlmm import optimize, pls
@@ -15,7 +14,6 @@ from jaxlmm.design import Design
 from jaxlmm.errors import DesignError
 from jaxlmm.fit import boundary, programs
 from jaxlmm.fit.record import Certificate, Fit, Model
-from jaxlmm.fit.uncertainty import expanded_reduction
 
 EXACT_HESSIANS = 24
 """Up to this many covariance parameters every step computes the Hessian; beyond, gradients update it."""
@@ -53,8 +51,21 @@ def prepare(design: Design, plan: str = "auto") -> Model:
     """Reduce a design to cross-products in standard coordinates and choose a plan."""
     gram, response, coordinates = pls.standardize(pls.CrossProducts.from_design(design))
     chosen = pls.choose(gram, coordinates.terms, plan)
-    reduced = jax.tree.map(jnp.asarray, pls.reduce(chosen, gram, response, coordinates))
+    reduced = jax.device_put(pls.reduce(chosen, gram, response, coordinates))
     return Model(gram, response, coordinates, chosen, reduced)
+
+
+def with_response(model: Model, design: Design) -> Model:
+    """The model of a design that differs from the model's own in its response only."""
+    gram, response, coordinates = pls.standardize(pls.CrossProducts.from_design(design))
+    reduced = model.plan.module.compress_response(model.plan, model.reduced.layout, gram, response)
+    return replace(
+        model,
+        gram=gram,
+        response=response,
+        coordinates=coordinates,
+        reduced=model.reduced._replace(response=jax.device_put(reduced)),
+    )
 
 
 def fit_model(model: Model, reml: bool, control: Control = Control()) -> Fit:
@@ -77,7 +88,7 @@ def fit_model(model: Model, reml: bool, control: Control = Control()) -> Fit:
             continue
         if found.value <= float(state.value) + boundary.INDIFFERENT:
             settled = optimize.initial(boundary.theta_of(model.plan, found.lambdas))
-            there = programs.minimize(model.plan, model.reduced, settled, flag, 0)
+            there = jax.device_get(programs.minimize(model.plan, model.reduced, settled, flag, 0))
             state = replace(state, theta=there.theta, value=there.value, gradient=there.gradient, hessian=there.hessian)
         else:
             slope = np.nan
@@ -97,7 +108,7 @@ def _minimize(model: Model, theta: np.ndarray, reml: float, limit: int, iteratio
     plan, reduced = model.plan, model.reduced
     start = optimize.initial(theta, iteration)
     if plan.n_theta <= EXACT_HESSIANS or plan.average_information:
-        return programs.minimize(plan, reduced, start, reml, limit)
+        return jax.device_get(programs.minimize(plan, reduced, start, reml, limit))
     state = programs.minimize(plan, reduced, start, reml, iteration)
     while int(state.status) == optimize.RUNNING and int(state.iteration) < limit:
         state = programs.minimize_by_gradients(plan, reduced, state, reml, limit)
@@ -116,15 +127,15 @@ def _verify(model: Model, state: optimize.State, reml: float, limit: int) -> opt
 def evaluate(model: Model, standard_theta: np.ndarray, reml: bool, certificate: Certificate) -> Fit:
     """Estimates at given parameters, back in the user's units."""
     plan, coordinates = model.plan, model.coordinates
-    at = jnp.asarray(standard_theta)
-    profile = programs.profile(plan, model.reduced, pls.lambdas(plan, at), float(reml))
-    modes = programs.conditional_modes(*expanded_reduction(model), at)
+    profile, modes = jax.device_get(programs.estimates(plan, model.reduced, standard_theta, float(reml)))
     p, root = coordinates.n_fixed, np.sqrt(coordinates.weight_scale)
     pwrss = float(profile.pwrss)
     sigma = coordinates.scale * root * np.sqrt(pwrss / (coordinates.n_obs - (p if reml else 0)))
-    w = np.asarray(profile.fixed_inverse_factor)[:p, :p] @ coordinates.transform.T / root
-    beta = coordinates.beta + coordinates.scale * coordinates.transform @ np.asarray(profile.beta)[:p]
+    w = profile.fixed_inverse_factor[:p, :p] @ coordinates.transform.T / root
+    beta = coordinates.beta + coordinates.scale * coordinates.transform @ profile.beta[:p]
     standard = boundary.numpy_lambdas(plan, standard_theta)
+    if plan.kind == "grouped":
+        modes = [pls.grouped_modes(model.gram, model.response, standard[0], profile.beta[:p])]
     lambdas = [a @ lam / root for a, lam in zip(coordinates.factor_maps, standard, strict=True)]
     theta = np.concatenate([canonical_theta(terms, f) for terms, f in zip(plan.terms, lambdas, strict=True)])
     return Fit(

@@ -13,7 +13,8 @@ from jaxlmm.pls.criterion import (
     split_theta,
 )
 from jaxlmm.pls.crossprod import CrossProducts, Pairs
-from jaxlmm.pls.estimates import conditional_modes, conditional_variances, expanded, trim
+from jaxlmm.pls.estimates import conditional_variances, estimates, expanded, trim
+from jaxlmm.pls.grouped import modes as grouped_modes
 from jaxlmm.pls.information import curvature, information
 from jaxlmm.pls.plan import Plan, choose, same_partition
 from jaxlmm.pls.protocol import Reduced
@@ -31,11 +32,12 @@ __all__ = [
     "Response",
     "bucket",
     "choose",
-    "conditional_modes",
     "conditional_variances",
     "curvature",
     "derivatives",
+    "estimates",
     "expanded",
+    "grouped_modes",
     "information",
     "lambdas",
     "natural_scale",

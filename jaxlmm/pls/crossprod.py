@@ -292,14 +292,14 @@ def _within(stored, factor: FactorSums, f: np.ndarray, weights) -> np.ndarray:
     """Triangular factor of F less its projection on each level's Z_g, from the rows, where nothing cancels."""
     block, z, _ = stored
     lower, right = lower_blocks(factor.zz, factor.zf)
-    coefficients = _back_substitute(lower, right)
+    coefficients = back_substitute(lower, right)
     rest = f.copy()
     for i in range(z.shape[1]):
         rest -= z[:, i, None] * coefficients[i].T[block.codes]
     return _triangle(rest if weights is None else rest * np.sqrt(weights)[:, None])
 
 
-def _back_substitute(lower: np.ndarray, right: np.ndarray) -> np.ndarray:
+def back_substitute(lower: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Solve Lᵀ x = b for each level; zero where a pivot is zero."""
     x = right.copy()
     for j in reversed(range(lower.shape[0])):

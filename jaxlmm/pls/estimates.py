@@ -17,7 +17,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 
-from jaxlmm.pls.criterion import lambdas, profile
+from jaxlmm.pls.criterion import Profile, lambdas, profile
 from jaxlmm.pls.plan import Plan
 from jaxlmm.pls.protocol import Reduced
 
@@ -34,14 +34,20 @@ def expanded(plan: Plan, blocks: bool = False) -> Plan:
     return plan
 
 
-def conditional_modes(plan: Plan, reduced: Reduced, theta: jax.Array) -> list[jax.Array]:
-    """b̂ (k, levels, padded) of each grouping factor, in standard coordinates."""
+def estimates(plan: Plan, reduced: Reduced, theta: jax.Array, reml) -> tuple[Profile, list[jax.Array]]:
+    """Parts of the criterion and b̂ (k, levels, padded) of each grouping factor, in standard coordinates.
+
+    The reduced form of one grouping factor may hold sums over its levels only: then b̂ is left to `grouped.modes`.
+    """
 
     def pwrss(response):
-        return profile(plan, reduced._replace(response=response), lambdas(plan, theta), 0.0).pwrss
+        found = profile(plan, reduced._replace(response=response), lambdas(plan, theta), reml)
+        return found.pwrss, found
 
-    gradient = jax.grad(pwrss)(reduced.response)
-    return [-0.5 * zy for zy in plan.module.response_by_factor(plan, gradient)]
+    if plan.kind == "grouped":
+        return pwrss(reduced.response)[1], []
+    (_, found), gradient = jax.value_and_grad(pwrss, has_aux=True)(reduced.response)
+    return found, [-0.5 * zy for zy in plan.module.response_by_factor(plan, gradient)]
 
 
 def conditional_variances(plan: Plan, reduced: Reduced, theta: jax.Array) -> list[jax.Array]:

@@ -21,7 +21,7 @@ import numpy as np
 
 from jaxlmm.linalg import inverse_factor, logdet, matmul, transpose
 from jaxlmm.pls.bucket import bucket, pad_columns, pad_last
-from jaxlmm.pls.crossprod import lower_blocks
+from jaxlmm.pls.crossprod import back_substitute, lower_blocks
 from jaxlmm.pls.protocol import Factor
 from jaxlmm.pls.standard import Gram, Response
 
@@ -114,6 +114,16 @@ def solve(plan, layout, factor: Factor, response) -> tuple[jax.Array, jax.Array]
     w, border = factor.parts
     c = jnp.einsum("ijl,jl->il", w, projected)
     return xy + jnp.einsum("kpl,kl->p", border, c), yy + jnp.sum(c * c)
+
+
+def modes(gram: Gram, response: Response, lam: np.ndarray, beta: np.ndarray) -> np.ndarray:
+    """b̂ (k, L) at Λ and β̂, on the host: ΛΛᵀL_g T_g⁻¹ L_g⁻¹Z_gᵀW(y - Xβ̂)."""
+    rest = response.zy[0] - np.einsum("kpl,p->kl", gram.zx[0], beta)
+    lower, projected = lower_blocks(gram.zz[0], rest[:, None, :])
+    half = np.einsum("ji,jkl->ikl", lam, lower)
+    square = np.einsum("ikl,iml->kml", half, half) + np.eye(lam.shape[0])[:, :, None]
+    solved = back_substitute(*lower_blocks(square, projected))[:, 0]
+    return lam @ np.einsum("ikl,kl->il", half, solved)
 
 
 def _present(within: np.ndarray | None) -> np.ndarray:

@@ -8,14 +8,17 @@ import numpy as np
 
 from jaxlmm.design import Frame
 from jaxlmm.errors import DataError
-from jaxlmm.fit import Control, fit_model, prepare
+from jaxlmm.fit import Control, Model, fit_model, prepare, with_response
 from jaxlmm.report import Fitted
 
 
-def fit_frame(frame: Frame, reml: bool, control: Control, ddf: str, design_seconds: float) -> Fitted:
+def fit_frame(
+    frame: Frame, reml: bool, control: Control, ddf: str, design_seconds: float, like: Model | None = None
+) -> Fitted:
     """Reduce the design, minimize the criterion, and keep the names beside the numbers.
 
-    The caller holds the double-precision scope.
+    The caller holds the double-precision scope. With `like`, the model of a fit that differs in the response only, all
+    that does not depend on the response is taken from there.
 
     Raises
     ------
@@ -34,7 +37,7 @@ def fit_frame(frame: Frame, reml: bool, control: Control, ddf: str, design_secon
             f"Control(start=...) must hold one finite number per covariance parameter, {n_theta} in this model"
         )
     begin = time.perf_counter()
-    model = prepare(frame.design, control.plan)
+    model = prepare(frame.design, control.plan) if like is None else with_response(like, frame.design)
     middle = time.perf_counter()
     fit = fit_model(model, reml, control)
     end = time.perf_counter()

@@ -72,7 +72,7 @@ def test_no_batched_factorization() -> None:
             return jax.vmap(lambda t: pls.curvature(plan, reduced, t, 1.0))(thetas)
 
         def estimates(reduced, thetas, plan=expanded):
-            both = (pls.conditional_modes, pls.conditional_variances)
+            both = (lambda p, r, t: pls.estimates(p, r, t, 1.0), pls.conditional_variances)
             return [jax.vmap(lambda t, f=f: f(plan, reduced, t))(thetas) for f in both]
 
         assert batched_factorizations(derivatives, model.reduced, thetas) == [], name

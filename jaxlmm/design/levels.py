@@ -85,7 +85,7 @@ def code_levels(table: pd.DataFrame, columns: tuple[str, ...], integers: frozens
         parts.append(levels)
         combined = combined * len(levels) + code
     keys, codes = np.unique(combined, return_inverse=True)
-    labels = parts[0] if len(columns) == 1 else pd.Index([_joined(key, parts) for key in keys], dtype=object)
+    labels = parts[0] if len(columns) == 1 else pd.Index(_joined(keys, parts), dtype=object)
     name = ":".join(columns)
     if not labels.is_unique:
         label = labels[labels.duplicated()][0]
@@ -127,9 +127,11 @@ def unseen_level(grouping: Grouping, table: pd.DataFrame, row: int) -> DataError
     )
 
 
-def _joined(key: int, parts: list[pd.Index]) -> str:
-    labels = []
+def _joined(keys: np.ndarray, parts: list[pd.Index]) -> list[str]:
+    """Labels "a:A" of combinations."""
+    columns = []
     for levels in reversed(parts):
-        labels.append(show(levels[key % len(levels)]))
-        key //= len(levels)
-    return ":".join(reversed(labels))
+        keys, code = np.divmod(keys, len(levels))
+        shown = np.array([show(level) for level in levels], dtype=object)
+        columns.append(shown[code])
+    return [":".join(pieces) for pieces in zip(*reversed(columns), strict=True)]

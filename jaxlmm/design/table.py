@@ -162,6 +162,8 @@ def normalise(raw: Any, name: str, label: bool = False) -> pd.Series:
 def _objects(raw: pd.Series, name: str, label: bool) -> pd.Series:
     """A column of Python objects: all strings, all booleans or all numbers, else an error."""
     present = raw[raw.notna().to_numpy()]
+    if isinstance(raw.dtype, pd.StringDtype) or pd.api.types.infer_dtype(present, skipna=False) == "string":
+        return pd.Series(_categories(raw, present), index=raw.index)
     kinds = {_kind(value) for value in present.array}
     if label and kinds == {"number"} and all(isinstance(value, int | np.integer) for value in present.array):
         return pd.Series(pd.Categorical(raw), index=raw.index)
@@ -170,13 +172,17 @@ def _objects(raw: pd.Series, name: str, label: bool) -> pd.Series:
     if kinds <= {"number"}:
         return pd.Series(raw.to_numpy(dtype=float, na_value=np.nan), index=raw.index)
     if kinds == {"string"}:
-        values = present.unique().tolist()
-        return pd.Series(pd.Categorical(raw, categories=sorted(values)), index=raw.index)
+        return pd.Series(_categories(raw, present), index=raw.index)
     shown = ", ".join(f"{value!r} ({type(value).__name__})" for value in _one_of_each(present))
     raise DataError(
         f"column {name!r} mixes types or holds objects that are neither numbers nor strings: {shown}; convert it, "
         f"with data[{name!r}].astype(str) for a factor or pandas.to_numeric(data[{name!r}]) for a number"
     )
+
+
+def _categories(raw: pd.Series, present: pd.Series) -> pd.Categorical:
+    """Strings as levels in Python's order."""
+    return pd.Categorical(raw, categories=pd.Index(sorted(present.unique().tolist()), dtype=object))
 
 
 def _kind(value: Any) -> str:

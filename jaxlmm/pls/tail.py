@@ -114,9 +114,7 @@ def pair_lists(entries, tail: Tail) -> dict[tuple[int, int], PairList]:
             place = tail.place(s, entries[s][1][i], t, entries[t][1][j])
             counts = np.ones(place.shape)
             if s == t:
-                # A block on the diagonal is symmetric: each of its places is met from both sides.
-                above = np.triu(np.ones(place.shape[:2]), 1)[:, :, None]
-                counts -= above * (entries[s][1][i] == entries[t][1][j])
+                counts *= _once(entries[s][1][i] == entries[t][1][j], tail.columns[t])
             size = bucket(i.size)
             i, j, place = (index(pad_last(v, size)) for v in (i, j, place))
             lists[s, t] = PairList(i, j, place, pad_last(counts, size))
@@ -132,20 +130,19 @@ def class_list(entries, zz: np.ndarray, tail: Tail) -> ClassList:
             i, j = _joined(entries[s][0], entries[t][0])
             if s == t:
                 i, j = i[i <= j], j[i <= j]
-            left, right = entries[s][2][0][:, None, i], entries[t][2][0][None, :, j]
             place = tail.place(s, entries[s][1][i], t, entries[t][1][j])
-            product = left * right
-            if s == t:
-                product = product * (
-                    1.0 - np.triu(np.ones(place.shape[:2]), 1)[:, :, None] * (entries[s][1][i] == entries[t][1][j])
-                )
-            group = np.broadcast_to(where[entries[s][0][i]], place.shape)
-            keys.append((group * tail.size**2 + place).ravel())
+            product = entries[s][2][0][:, None, i] * entries[t][2][0][None, :, j]
+            if s == t and tail.columns[t] > 1:
+                product = product * _once(entries[s][1][i] == entries[t][1][j], tail.columns[t])
+            keys.append((place * first_of.size + where[entries[s][0][i]]).ravel())
             values.append(product.ravel())
-    distinct, position = np.unique(np.concatenate(keys), return_inverse=True)
-    total = np.bincount(position, weights=np.concatenate(values))
-    size = bucket(distinct.size)
-    group, place = np.divmod(distinct, tail.size**2)
+    key, value = np.concatenate(keys), np.concatenate(values)
+    order = np.argsort(key)
+    key, value = key[order], value[order]
+    begin = np.flatnonzero(np.diff(key, prepend=-1))
+    total = np.add.reduceat(value, begin)
+    size = bucket(begin.size)
+    place, group = np.divmod(key[begin], first_of.size)
     return ClassList(index(pad_last(first_of[group], size)), index(pad_last(place, size)), pad_last(total, size))
 
 
@@ -203,6 +200,11 @@ def less_product(matrix, tail: Tail, n_levels: int, level, column, across):
     ]
     border = jnp.concatenate(written, axis=1)
     return matrix - border.T @ border
+
+
+def _once(diagonal: np.ndarray, k: int) -> np.ndarray:
+    """Factors (k, k, P) that leave one of the two sides from which a place of a block on the diagonal is met."""
+    return 1.0 - np.triu(np.ones((k, k)), 1)[:, :, None] * diagonal
 
 
 def _joined(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

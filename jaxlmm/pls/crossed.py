@@ -32,7 +32,7 @@ from jaxlmm.pls.standard import Gram, Response
 
 
 class Crossed(NamedTuple):
-    """Reduced gram: the chain; tt (q, q) lower triangle of the tail; tx (q, p)."""
+    """Reduced gram: the chain; tt (q, q) the tail; tx (q, p)."""
 
     chain: Chain
     tt: Any
@@ -127,7 +127,7 @@ def energy(plan, layout: CrossedLayout, gram: Crossed, b, beta) -> jax.Array:
     later = ordered[plan.n_chain :]
     vector = jnp.concatenate([part.ravel() for part in later])
     total = chain_energy(layout.chain, gram.chain, ordered[: plan.n_chain], beta, later)
-    return total + tails.quadratic(gram.tt, vector) + vector @ (gram.tx @ beta)
+    return total + 0.5 * vector @ (gram.tt @ vector) + vector @ (gram.tx @ beta)
 
 
 def response_by_factor(plan, response):

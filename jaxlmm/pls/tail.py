@@ -92,7 +92,7 @@ def ways(gram: Gram, order, tails, columns) -> tuple[str, ...]:
 
 
 def dense_tail(gram: Gram, tails, tail: Tail) -> np.ndarray:
-    """ZᵀWZ of the tail factors (q, q), lower triangle."""
+    """ZᵀWZ of the tail factors (q, q); elimination reads its lower triangle only."""
     matrix = np.zeros(tail.size * tail.size)
     for a, s in enumerate(tails):
         levels = np.arange(gram.zz[s].shape[2])
@@ -100,7 +100,8 @@ def dense_tail(gram: Gram, tails, tail: Tail) -> np.ndarray:
         for b, t in enumerate(tails[:a]):
             first, second, block = pair_of(gram, s, t)
             matrix[tail.place(a, first, b, second)] = block
-    return matrix.reshape(tail.size, tail.size)
+    lower = matrix.reshape(tail.size, tail.size)
+    return lower + np.tril(lower, -1).T
 
 
 def pair_lists(entries, tail: Tail) -> dict[tuple[int, int], PairList]:
@@ -166,11 +167,6 @@ def congruence(matrix, lambdas, tail: Tail):
             row.append(jnp.einsum("mjl,jb->mbl", left, lam_t).reshape(block.shape))
         rows.append(jnp.concatenate(row, axis=1))
     return jnp.concatenate(rows)
-
-
-def quadratic(matrix, vector):
-    """½ vᵀMv of a symmetric matrix of which the lower triangle is there."""
-    return vector @ (jnp.tril(matrix) @ vector) - 0.5 * jnp.sum(jnp.diagonal(matrix) * vector**2)
 
 
 def less_classes(matrix, entries: ClassList, share):

@@ -1,0 +1,55 @@
+"""What is compiled, counted: a fit of a similar shape compiles nothing, whatever its data, its criterion, its units.
+
+Levels and co-occurring pairs are rounded up (`pls.bucket`), so that "similar" means within one bucket; rows do not count. XLA reports every program that it compiles, single eager operations among them.
+"""
+
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+
+import jaxlmm
+
+COMPILED = "/jax/core/compile/backend_compile_duration"
+
+
+@pytest.fixture(scope="module")
+def compiled() -> Iterator[list[str]]:
+    """Programs compiled since the list was last cleared."""
+    seen: list[str] = []
+
+    def listen(event: str, seconds: float, **about) -> None:
+        if event == COMPILED:
+            seen.append(str(about.get("fun_name", event)))
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield seen
+    jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def table(groups: int, items: int, rows: int, seed: int) -> pd.DataFrame:
+    """Groups crossed with items; groups lie in four regions."""
+    rng = np.random.default_rng(seed)
+    g, i = np.divmod(np.arange(groups * items * rows) // rows, items)
+    x = rng.normal(size=g.size)
+    y = x + rng.normal(size=groups)[g] * (1 + 0.5 * x) + rng.normal(size=items)[i] + rng.normal(size=g.size)
+    return pd.DataFrame({"y": y, "x": x, "g": g, "i": i, "r": g % 4})
+
+
+@pytest.mark.parametrize(
+    "formula",
+    ["y ~ x + (x | g)", "y ~ x + (1 | r/g)", "y ~ x + (1 | g) + (1 | i)", "y ~ x + (x | g) + (1 | i)"],
+)
+def test_a_similar_fit_compiles_nothing(formula: str, compiled: list[str]) -> None:
+    first = jaxlmm.lmer(formula, table(30, 6, 2, seed=1))
+    y = first.simulate(1, seed=4)
+    compiled.clear()
+    again = [
+        jaxlmm.lmer(formula, table(30, 6, 3, seed=2), reml=False),
+        jaxlmm.lmer(formula, table(30, 6, 1, seed=3).assign(x=lambda f: 1e6 + 1e3 * f.x)),
+        first.refit(y),
+    ]
+    assert compiled == []
+    assert all(fit.converged for fit in again)

@@ -9,7 +9,7 @@ from jaxlmm.errors import (
     JaxlmmError,
     SavedModelError,
 )
-from jaxlmm.fit import Control
+from jaxlmm.fit import Control, compile_cache
 from jaxlmm.results import MixedModelResults
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "MixedLM",
     "MixedModelResults",
     "SavedModelError",
+    "compile_cache",
     "lmer",
     "load",
     "load_dataset",

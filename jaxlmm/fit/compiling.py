@@ -6,10 +6,14 @@ setting is touched, and only where this version of XLA knows it.
 """
 
 import functools
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
+
+from jaxlmm.errors import DataError
 
 CPU_OPTIONS: dict[str, Any] = {"xla_cpu_use_fusion_emitters": False}
 
@@ -44,3 +48,42 @@ def program(*static: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         return call
 
     return decorate
+
+
+def compile_cache(folder: str | os.PathLike[str]) -> Path:
+    """Keep compiled programs in a folder, so that the next process starts without compiling.
+
+    Nothing is kept unless this is called; it turns on JAX's own persistent compilation cache for the whole process, with
+    JAX's settings `jax_compilation_cache_dir`, `jax_persistent_cache_min_compile_time_secs` and
+    `jax_persistent_cache_min_entry_size_bytes`, so that other programs of yours that use JAX are kept there, too. Call it
+    before the first fit. A program is found again by the same version of JAX on the same kind of machine.
+
+    Parameters
+    ----------
+    folder : str or path
+        Where; made if it is not there. The files hold machine code: use a folder that only you can write to.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder.
+
+    Raises
+    ------
+    DataError
+        When the folder cannot be made.
+
+    Examples
+    --------
+    >>> import tempfile, jaxlmm
+    >>> folder = jaxlmm.compile_cache(tempfile.mkdtemp())
+    """
+    path = Path(folder).expanduser()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise DataError(f"compile_cache({os.fspath(folder)!r}): the folder cannot be made: {problem}") from None
+    jax.config.update("jax_compilation_cache_dir", str(path))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    return path

@@ -3,7 +3,11 @@
 Levels and co-occurring pairs are rounded up (`pls.bucket`), so that "similar" means within one bucket; rows do not count. XLA reports every program that it compiles, single eager operations among them.
 """
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -53,3 +57,35 @@ def test_a_similar_fit_compiles_nothing(formula: str, compiled: list[str]) -> No
     ]
     assert compiled == []
     assert all(fit.converged for fit in again)
+
+
+PROCESS = """
+import sys, jax, jaxlmm
+jaxlmm.compile_cache(sys.argv[1])
+seen = []
+jax.monitoring.register_event_listener(lambda event, **about: seen.append(event.rsplit("/", 1)[-1]))
+fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"))
+print(seen.count("cache_hits"), seen.count("cache_misses"), repr(fit.objective))
+"""
+
+
+def test_the_second_process_finds_everything_in_the_cache(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    words = [sys.executable, "-c", PROCESS, str(tmp_path / "programs")]
+    first, second = (
+        subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout.split()
+        for _ in range(2)
+    )
+    assert int(first[1]) > 0
+    assert (int(second[0]), int(second[1])) == (int(first[1]), 0)
+    assert second[2] == first[2]
+
+
+def test_nothing_is_kept_unless_asked_for() -> None:
+    assert jax.config.jax_compilation_cache_dir is None
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(jaxlmm.DataError, match="compile_cache"):
+        jaxlmm.compile_cache(tmp_path / "file" / "programs")

@@ -48,7 +48,8 @@ class Certificate:
     predicted_decrease : float
         By how much one more Newton step would lower the objective.
     smallest_curvature : float
-        Smallest eigenvalue of the Hessian over the parameters that are not on the boundary.
+        Smallest eigenvalue of the Hessian over the parameters that are not on the boundary: of the exact one for a single
+        grouping factor, of the average-information one (which agrees with it up to sampling error) for several.
     singular : tuple of (int, int, int)
         Grouping factor, term of it, and number of directions without variance.
     boundary_slope : float

@@ -1,4 +1,4 @@
-"""Trust-region Newton with the exact Hessian: a step, a region, a status.
+"""Trust-region Newton: a step, a region, a status.
 
 One step minimizes the quadratic model g·s + ½ s·Hs within a ball, exactly, from the eigendecomposition of H
 (Moré & Sorensen 1983, SIAM J. Sci. Stat. Comput. 4(3); Nocedal & Wright 2006, §4.3): negative curvature is

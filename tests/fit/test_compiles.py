@@ -1,6 +1,7 @@
 """What is compiled, counted: a fit of a similar shape compiles nothing, whatever its data, its criterion, its units.
 
-Levels and co-occurring pairs are rounded up (`pls.bucket`), so that "similar" means within one bucket; rows do not count. XLA reports every program that it compiles, single eager operations among them.
+Levels and co-occurring pairs are rounded up (`pls.bucket`), so that "similar" means within one bucket; rows do not count.
+XLA reports every program that it compiles, single eager operations among them.
 """
 
 import os

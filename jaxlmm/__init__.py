@@ -1,5 +1,7 @@
 """jaxlmm: linear mixed-effects models with lme4's formulas, on JAX."""
 
+from typing import NoReturn
+
 from jaxlmm.api import MixedLM, lmer, load, load_dataset, mixedlm
 from jaxlmm.errors import (
     ConvergenceError,
@@ -11,6 +13,9 @@ from jaxlmm.errors import (
 )
 from jaxlmm.fit import Control
 from jaxlmm.results import MixedModelResults
+from jaxlmm.results.spellings import not_here
+
+__version__ = "0.1.0"
 
 __all__ = [
     "Control",
@@ -27,3 +32,7 @@ __all__ = [
     "load_dataset",
     "mixedlm",
 ]
+
+
+def __getattr__(name: str) -> NoReturn:
+    raise not_here(name, __name__)

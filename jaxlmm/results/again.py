@@ -18,8 +18,9 @@ from jaxlmm.fit import Control
 from jaxlmm.formula import parse_formula, update_formula, variables_of
 from jaxlmm.report import Fitted
 from jaxlmm.results.fitting import fit_frame
+from jaxlmm.results.spellings import NOT_IN_UPDATE, refusal
 
-CHANGES = ("reml", "ddf", "na_action", "contrasts")
+CHANGES = ("reml", "weights", "offset", "contrasts", "na_action", "ddf")
 
 
 def refitted(fitted: Fitted, control: Control, y: Any) -> Fitted:
@@ -78,7 +79,11 @@ def updated(fitted: Fitted, control: Control, data: Any, formula: str, changes: 
     """
     for name in changes:
         if name not in CHANGES:
-            raise DataError(f"update() cannot change {name!r}; it changes the formula and {', '.join(CHANGES)}")
+            if spelled := refusal(name, NOT_IN_UPDATE, "update()"):
+                raise spelled
+            raise DataError(
+                f"update() cannot change {name!r}; it changes the formula, the data and {', '.join(CHANGES)}"
+            )
     frame = fitted.frame
     text = update_formula(frame.formula, formula)
     begin = time.perf_counter()

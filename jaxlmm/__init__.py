@@ -5,6 +5,7 @@ from typing import NoReturn
 from jaxlmm.api import MixedLM, lmer, load, load_dataset, mixedlm
 from jaxlmm.errors import (
     ConvergenceError,
+    ConvergenceWarning,
     DataError,
     DesignError,
     FormulaError,
@@ -20,6 +21,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Control",
     "ConvergenceError",
+    "ConvergenceWarning",
     "DataError",
     "DesignError",
     "FormulaError",

@@ -1,7 +1,7 @@
 """Rows of `tests/test_bad_input.py`: calls with the names that lme4, R and statsmodels give to arguments."""
 
 import jaxlmm
-from jaxlmm import DataError
+from jaxlmm import DataError, FormulaError
 from tests.bad_input import MODEL, Row, after, fit, new, table
 
 
@@ -39,5 +39,29 @@ SPELLINGS = [
     after("refit, nothing", lambda m: m.refit(), DataError, "refit(y)"),
     after("update, REML", lambda m: m.update(REML=False), DataError, "'REML'", "reml=False"),
     after("update, subset", lambda m: m.update(subset="x > 1"), DataError, "'subset'", "data[mask]"),
+]
+
+MESSAGES = [
+    fit("cbind, no fit_many", "cbind(y, z) ~ x + (1 | g)", FormulaError, "cbind", "Binomial models", "not available"),
+    Row("formula and data swapped", lambda: jaxlmm.lmer(table(), MODEL), DataError, ("lmer(formula, data)",)),
+    fit("data set's name as data", MODEL, DataError, "jaxlmm.load_dataset('sleepstudy')", data=lambda f: "sleepstudy"),
+    fit("whole call", "lmer(y ~ x + (1|g), data=d)", FormulaError, 'jaxlmm.lmer("y ~ x + (1|g)", data)'),
+    fit("whole call, assigned", "m <- lme4::lmer(formula = log(y) ~ x + (1|g))", FormulaError,
+        'jaxlmm.lmer("log(y) ~ x + (1|g)", data)'),
+    fit("reciprocal response", "1/y ~ x + (1 | g)", FormulaError, "I(1/y)"),
+    fit("scaled reciprocal response", "-1000/y ~ x + (1 | g)", FormulaError, "I(-1000/y)"),
+    fit("decimal times a response", "2.5 * log(y) ~ x + (1 | g)", FormulaError, "I(2.5 * log(y))"),
+    fit("response of numbers as text", MODEL, DataError, "'y'", "pandas.to_numeric(data['y'])",
+        data=lambda f: f.assign(y=f.y.astype(str))),
+    fit("response yes and no", MODEL, DataError, "logistic models are not available", "(data['y'] == 'yes')",
+        data=lambda f: f.assign(y=["yes", "no"] * (len(f) // 2))),
+    after("predict, no grouping column", lambda m: m.predict(new(g=None)), DataError, "newdata", "'g'", "random=False"),
+    after("predict, no covariate", lambda m: m.predict(new(x=None)), DataError, "not a column of newdata"),
+    after("predict, numbers for text", lambda m: m.predict(new(g=[3])), DataError, "'g' = 3,",
+        "newdata['g'] = newdata['g'].astype(str)"),
+    after("predict, single values", lambda m: m.predict({"x": 1.0, "a": "mid", "g": "g03"}), DataError,
+        "newdata is a dict of single values", "'x': [1.0]"),
+    after("predict, number for a factor, how", lambda m: m.predict(new(a=[2])), DataError, "newdata['a'].astype(str)"),
+    after("predict, text for a number, how", lambda m: m.predict(new(x=["1"])), DataError, "pandas.to_numeric(newdata['x'])"),
 ]
 # fmt: on

@@ -9,9 +9,10 @@ import pandas as pd
 
 from jaxlmm import report
 from jaxlmm.errors import DataError
-from jaxlmm.fit import Certificate
+from jaxlmm.fit import Certificate, conditional_variances
 from jaxlmm.inference import degrees_of_freedom, p_values, wald_interval
 from jaxlmm.pls import Plan
+from jaxlmm.precision import double
 from jaxlmm.report import Fitted
 from jaxlmm.results.spellings import NOT_IN_CONF_INT, not_here, refuse
 
@@ -208,3 +209,75 @@ class Estimates:
     def timings(self) -> dict[str, float]:
         """Seconds spent on the formula and data, the cross-products, and the fit."""
         return dict(self._fitted.timings)
+
+    # Random effects
+
+    @property
+    def varcorr(self) -> pd.DataFrame:
+        """Variances and correlations: columns grp, var1, var2, vcov, sdcor, the rows of lme4's as.data.frame."""
+        return report.varcorr(self._fitted)
+
+    @double
+    def ranef(self, which: str | list[str] | None = None, condvar: bool = False, to_arrow: bool = False) -> Any:
+        """Conditional modes of the random effects.
+
+        Parameters
+        ----------
+        which : str or list of str, optional
+            Grouping factors; all by default.
+        condvar : bool
+            Give standard errors too (conditional on the estimated parameters), in one long frame.
+        to_arrow : bool
+            Give pyarrow tables instead of frames.
+
+        Returns
+        -------
+        dict of DataFrames level by effect, or one DataFrame group, level, effect, estimate, std_error
+        """
+        if condvar:
+            variances = conditional_variances(self._fitted.model, self._fitted.fit)
+            answer: Any = report.ranef_long(self._fitted, which, variances)
+        else:
+            answer = report.ranef(self._fitted, which)
+        return report.as_arrow(answer) if to_arrow else answer
+
+    def coef(self, which: str | list[str] | None = None) -> dict[str, pd.DataFrame]:
+        """Coefficients of each level: the fixed effects plus the level's random effects, as lme4's coef().
+
+        Parameters
+        ----------
+        which : str or list of str, optional
+            Grouping factors; all by default.
+
+        Returns
+        -------
+        dict of DataFrames
+            By grouping factor, level by coefficient; a coefficient without a random effect is the same in every level.
+
+        Examples
+        --------
+        >>> import jaxlmm
+        >>> fit = jaxlmm.lmer("Reaction ~ Days + (Days | Subject)", jaxlmm.load_dataset("sleepstudy"))
+        >>> fit.coef()["Subject"].loc["308"].round(1).to_dict()
+        {'Intercept': 253.7, 'Days': 19.7}
+        """
+        return report.coef(self._fitted, which)
+
+    @property
+    def random_effects(self) -> dict[Any, pd.Series]:
+        """statsmodels' shape: a Series per level (keys (factor, level) with several grouping factors)."""
+        return report.random_effects(self._fitted)
+
+    @property
+    def cov_re(self) -> pd.DataFrame:
+        """Covariance matrix of the random effects, block diagonal over terms."""
+        return report.cov_re(self._fitted)
+
+    @property
+    def vcomp(self) -> pd.Series:
+        """Variances of the random effects by group and effect."""
+        return report.vcomp(self._fitted)
+
+    def rePCA(self) -> dict[str, pd.DataFrame]:
+        """Principal components of each factor's random effects: standard deviation and share of variance."""
+        return report.principal_components(self._fitted)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 import time
+import warnings
+from pathlib import Path
 
 import numpy as np
 
 from jaxlmm.design import Frame
-from jaxlmm.errors import DataError
-from jaxlmm.fit import Control, fit_model, prepare
+from jaxlmm.errors import ConvergenceWarning, DataError
+from jaxlmm.fit import Certificate, Control, fit_model, prepare
 from jaxlmm.report import Fitted
+
+PACKAGE = str(Path(__file__).parents[1])
 
 
 def fit_frame(frame: Frame, reml: bool, control: Control, ddf: str, design_seconds: float) -> Fitted:
@@ -21,6 +26,11 @@ def fit_frame(frame: Frame, reml: bool, control: Control, ddf: str, design_secon
     ------
     DataError
         When `reml` or `control` is not what its name says.
+
+    Warns
+    -----
+    ConvergenceWarning
+        When the minimum is not certified.
     """
     if not isinstance(reml, bool | np.bool_):
         raise DataError(f"reml={reml!r} is neither True (REML) nor False (maximum likelihood)")
@@ -39,4 +49,22 @@ def fit_frame(frame: Frame, reml: bool, control: Control, ddf: str, design_secon
     fit = fit_model(model, reml, control)
     end = time.perf_counter()
     seconds = {"design": design_seconds, "cross_products": middle - begin, "fit": end - middle}
+    if not fit.certificate.converged:
+        _warn(fit.certificate)
     return Fitted(frame, model, fit, ddf, seconds)
+
+
+def _warn(certificate: Certificate) -> None:
+    """Warn at the line that called the package."""
+    level, caller = 1, sys._getframe()
+    while caller.f_back is not None and caller.f_code.co_filename.startswith(PACKAGE):
+        level, caller = level + 1, caller.f_back
+    more = (
+        "raise jaxlmm.Control(max_iterations=...)" if certificate.status == "iteration limit" else "simplify the model"
+    )
+    warnings.warn(
+        f"the fit has NOT CONVERGED after {certificate.iterations} iterations ({certificate.status}); do not use its "
+        f"numbers, look at its certificate, and {more}",
+        ConvergenceWarning,
+        stacklevel=level,
+    )

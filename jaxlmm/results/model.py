@@ -50,60 +50,6 @@ class MixedModelResults(Estimates):
         self._control = control
         self._data = data
 
-    # Random effects
-
-    @property
-    def varcorr(self) -> pd.DataFrame:
-        """Variances and correlations: columns grp, var1, var2, vcov, sdcor, the rows of lme4's as.data.frame."""
-        return report.varcorr(self._fitted)
-
-    @double
-    def ranef(self, which: str | list[str] | None = None, condvar: bool = False, to_arrow: bool = False) -> Any:
-        """Conditional modes of the random effects.
-
-        Parameters
-        ----------
-        which : str or list of str, optional
-            Grouping factors; all by default.
-        condvar : bool
-            Give standard errors too (conditional on the estimated parameters), in one long frame.
-        to_arrow : bool
-            Give pyarrow tables instead of frames.
-
-        Returns
-        -------
-        dict of DataFrames level by effect, or one DataFrame group, level, effect, estimate, std_error
-        """
-        if condvar:
-            variances = conditional_variances(self._fitted.model, self._fitted.fit)
-            answer: Any = report.ranef_long(self._fitted, which, variances)
-        else:
-            answer = report.ranef(self._fitted, which)
-        return report.as_arrow(answer) if to_arrow else answer
-
-    def coef(self, which: str | list[str] | None = None) -> dict[str, pd.DataFrame]:
-        """Coefficients per level: fixed plus random effects."""
-        return report.coef(self._fitted, which)
-
-    @property
-    def random_effects(self) -> dict[Any, pd.Series]:
-        """statsmodels' shape: a Series per level (keys (factor, level) with several grouping factors)."""
-        return report.random_effects(self._fitted)
-
-    @property
-    def cov_re(self) -> pd.DataFrame:
-        """Covariance matrix of the random effects, block diagonal over terms."""
-        return report.cov_re(self._fitted)
-
-    @property
-    def vcomp(self) -> pd.Series:
-        """Variances of the random effects by group and effect."""
-        return report.vcomp(self._fitted)
-
-    def rePCA(self) -> dict[str, pd.DataFrame]:
-        """Principal components of each factor's random effects: standard deviation and share of variance."""
-        return report.principal_components(self._fitted)
-
     # Rows
 
     @property
@@ -168,7 +114,7 @@ class MixedModelResults(Estimates):
         >>> fit.predict({"Days": [0, 9]}, random=False, interval="confidence").round(1)
            prediction  lower  upper
         0       251.4  238.0  264.8
-        1       345.6  315.4  375.8
+        1       345.6  316.9  374.3
         """
         refuse(elsewhere, NOT_IN_PREDICT, "predict()")
         f = self._fitted
@@ -219,20 +165,83 @@ class MixedModelResults(Estimates):
 
     @double
     def tidy(self, effects: str = "fixed", ddf: str | None = None, level: float = 0.95) -> pd.DataFrame:
-        """One row per term, with broom.mixed's columns; effects: "fixed", "ran_pars", "ran_vals" or "all"."""
+        """One row per term, with broom.mixed's columns.
+
+        Parameters
+        ----------
+        effects : {"fixed", "ran_pars", "ran_vals", "all"}
+            Coefficients; standard deviations sd__(effect) and correlations cor__(effect).(effect) of the random
+            effects; conditional modes, one row per level; or all three below each other.
+        ddf : str, optional
+            Reference distribution of the coefficients instead of the fit's.
+        level : float
+            Confidence level.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns effect, group, term, estimate, std_error, statistic, df, p_value, conf_low, conf_high; NaN where a
+            row has no such number. Conditional modes have a column level, and no statistic.
+
+        Examples
+        --------
+        >>> import jaxlmm
+        >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"))
+        >>> fit.tidy("ran_pars")[["group", "term", "estimate"]].round(2)
+              group             term  estimate
+        0     Batch    sd__Intercept     42.00
+        1  Residual  sd__Observation     49.51
+        """
         f = self._fitted
         return report.tidy(f, effects, ddf or self.ddf, level, lambda: conditional_variances(f.model, f.fit))
 
     def glance(self) -> pd.DataFrame:
-        """One row about the whole model."""
+        """One row about the whole model; stack those of several fits with `pandas.concat` to compare them.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns nobs, n_parameters (coefficients, covariance parameters and the residual variance), sigma, log_lik,
+            aic, bic, objective, df_residual, reml, converged and is_singular.
+
+        Examples
+        --------
+        >>> import jaxlmm
+        >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"), reml=False)
+        >>> fit.glance()[["n_parameters", "aic", "converged", "is_singular"]].round(2)
+           n_parameters     aic  converged  is_singular
+        0             3  333.33       True        False
+        """
         return report.glance(self._fitted)
 
     def augment(self) -> pd.DataFrame:
-        """The model's columns with fitted, resid and fixed (the part without random effects) beside them."""
+        """The rows of the fit, with fitted values and residuals beside them.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The columns that the formula names, in the rows that were used and under their labels, and then fitted,
+            resid, and fixed (the fitted values without random effects).
+
+        Raises
+        ------
+        DataError
+            When the data has a column of one of those names, or the fit was loaded without its rows.
+
+        Examples
+        --------
+        >>> import jaxlmm
+        >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"))
+        >>> fit.augment().head(2).round(1)
+            Yield Batch  fitted  resid   fixed
+        0  1545.0     A  1509.9   35.1  1527.5
+        1  1440.0     A  1509.9  -69.9  1527.5
+        """
         return report.augment(self._fitted)
 
     def __repr__(self) -> str:
-        return f"<MixedModelResults: {self.formula.strip()!r}, {self.nobs} rows>"
+        state = (", singular" if self.is_singular else "") + ("" if self.converged else ", NOT CONVERGED")
+        return f"<MixedModelResults: {self.formula.strip()!r}, {self.nobs} rows{state}>"
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()

@@ -311,13 +311,14 @@ class MixedModelResults(Estimates):
         >>> fit.update(". ~ . - (Days | Subject) + (1 | Subject)", reml=False).formula
         'Reaction ~ Days + (1 | Subject)'
         """
-        data = self._data if data is None else data
+        other = data is not None
+        data = data if other else self._data
         if data is None:
             raise DataError(
                 "this model was loaded from a file without its data, so it cannot be fitted again; give them: "
                 "update(data=...)"
             )
-        fitted = updated(self._fitted, self._control, data, formula, changes)
+        fitted = updated(self._fitted, self._control, data, formula, changes, other)
         return MixedModelResults(fitted, self._control, data)
 
     def save(self, path: str | os.PathLike[str], rows: bool = False) -> None:

@@ -1,8 +1,11 @@
 """jaxlmm: linear mixed-effects models with lme4's formulas, on JAX."""
 
+from typing import NoReturn
+
 from jaxlmm.api import MixedLM, lmer, load, load_dataset, mixedlm
 from jaxlmm.errors import (
     ConvergenceError,
+    ConvergenceWarning,
     DataError,
     DesignError,
     FormulaError,
@@ -11,10 +14,14 @@ from jaxlmm.errors import (
 )
 from jaxlmm.fit import Control, compile_cache
 from jaxlmm.results import MixedModelResults
+from jaxlmm.results.spellings import not_here
+
+__version__ = "0.1.0"
 
 __all__ = [
     "Control",
     "ConvergenceError",
+    "ConvergenceWarning",
     "DataError",
     "DesignError",
     "FormulaError",
@@ -28,3 +35,7 @@ __all__ = [
     "load_dataset",
     "mixedlm",
 ]
+
+
+def __getattr__(name: str) -> NoReturn:
+    raise not_here(name, __name__)

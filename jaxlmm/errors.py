@@ -53,6 +53,10 @@ class ConvergenceError(JaxlmmError):
     """The optimizer could not certify a minimum."""
 
 
+class ConvergenceWarning(UserWarning):
+    """A fit ended without a certified minimum; its `certificate` and `summary()` say how."""
+
+
 class SavedModelError(JaxlmmError):
     """A file is not a model that this version of jaxlmm wrote."""
 

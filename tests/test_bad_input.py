@@ -40,6 +40,7 @@ from tests.bad_input import (
     twice_in_arrow,
     write,
 )
+from tests.other_spellings import MESSAGES, SPELLINGS
 
 # fmt: off
 DATA = [
@@ -321,7 +322,7 @@ HOSTILE = {
 # fmt: on
 
 ATTACKS = [fit(f"hostile, {name}", formula, FormulaError) for name, formula in HOSTILE.items()]
-TABLE = DATA + WEIGHTS_AND_OFFSET + DESIGNS + FORMULAS + ARGUMENTS + AFTER + FILES + ATTACKS
+TABLE = DATA + WEIGHTS_AND_OFFSET + DESIGNS + FORMULAS + ARGUMENTS + AFTER + FILES + ATTACKS + SPELLINGS + MESSAGES
 
 
 @pytest.fixture(scope="module")

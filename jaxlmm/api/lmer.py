@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxlmm.design import build
-from jaxlmm.errors import JaxlmmError, located
+from jaxlmm.errors import DataError, JaxlmmError, located
 from jaxlmm.fit import Control
 from jaxlmm.formula import parse_formula
 from jaxlmm.inference import check_ddf
 from jaxlmm.precision import double
 from jaxlmm.results import MixedModelResults
 from jaxlmm.results.fitting import fit_frame
+from jaxlmm.results.spellings import NOT_IN_LMER, refuse
 
 
 @double
@@ -28,6 +29,7 @@ def lmer(
     na_action: str = "drop",
     control: Control | None = None,
     trusted: bool = False,
+    **elsewhere: Any,
 ) -> MixedModelResults:
     """Fit a linear mixed-effects model by REML or maximum likelihood.
 
@@ -55,6 +57,9 @@ def lmer(
         Plan and iteration limit.
     trusted : bool
         Whether the formula may call functions outside the allowlist. A formula from others is text: leave it False.
+    **elsewhere
+        Refused, each with what to write instead: REML, family, subset, method and others of lme4, groups and others of
+        statsmodels.
 
     Returns
     -------
@@ -79,6 +84,9 @@ def lmer(
     1743.6283
     """
     begin = time.perf_counter()
+    refuse(elsewhere, NOT_IN_LMER, "lmer()")
+    if isinstance(data, str) and not isinstance(formula, str):
+        raise DataError("the arguments stand the wrong way round: the formula comes first, lmer(formula, data)")
     check_ddf(ddf)
     parsed = parse_formula(formula, trusted=trusted)
     try:

@@ -25,6 +25,7 @@ from jaxlmm.inference import check_ddf
 from jaxlmm.precision import double
 from jaxlmm.results import MixedModelResults
 from jaxlmm.results.fitting import fit_frame
+from jaxlmm.results.spellings import refuse
 
 MISSING = {"drop": "drop", "raise": "raise", "none": "raise"}
 """statsmodels' `missing` as our `na_action`."""
@@ -36,8 +37,13 @@ NOT_HERE = {
     "eval_env": "leave it out: a formula sees the columns of the data and nothing else",
     "exog_re": "write the random effects in re_formula",
     "exog_vc": "write the variance components in vc_formula",
+    "reml": "write mixedlm(...).fit(reml=False)",
+    "method": "write mixedlm(...).fit(reml=False) for maximum likelihood; the optimizer has no alternative",
+    "family": "generalized models are not available; leave it out to fit a linear mixed model",
+    "control": "write mixedlm(...).fit(control=...)",
+    "random": "write the random effects in re_formula, or into the formula: y ~ x + (x | g)",
 }
-"""Arguments of statsmodels' mixedlm that have no place here, and what to do instead."""
+"""Arguments of statsmodels' mixedlm and lme4's lmer that have no place here, and what to do instead."""
 
 NOT_IN_FIT = {
     "method": "the optimizer is a trust-region Newton method with exact derivatives, and needs no alternative",
@@ -50,6 +56,7 @@ NOT_IN_FIT = {
     "niter_sa": "there is no steepest ascent before the fit",
     "do_cg": "the fit is always run",
     "disp": "the fit prints nothing",
+    "reml": "write reml=False for maximum likelihood, reml=True for REML",
 }
 """Arguments of statsmodels' fit that have no place here, and why."""
 
@@ -134,8 +141,7 @@ class MixedLM:
         DataError
             When `reml` is not True or False, or an argument is not known here.
         """
-        for name in statsmodels_arguments:
-            _refuse(name, NOT_IN_FIT, "fit()")
+        refuse(statsmodels_arguments, NOT_IN_FIT, "fit()")
         if not isinstance(reml, bool | np.bool_):
             raise DataError(f"reml={reml!r} is neither True (REML) nor False (maximum likelihood)")
         control = control or Control()
@@ -225,8 +231,7 @@ def mixedlm(
     {'batch:cask Intercept': 8.43, 'batch Intercept': 1.66}
     """
     begin = time.perf_counter()
-    for name in statsmodels_arguments:
-        _refuse(name, NOT_HERE, "mixedlm()")
+    refuse(statsmodels_arguments, NOT_HERE, "mixedlm()")
     check_ddf(ddf)
     na_action = _na_action(na_action, missing)
     if not (re_formula is None or isinstance(re_formula, str | Mapping)):
@@ -269,9 +274,3 @@ def _na_action(na_action: str | None, missing: str | None) -> str:
     if na_action not in (None, MISSING[missing]):
         raise DataError(f"missing={missing!r} and na_action={na_action!r} contradict each other; write na_action alone")
     return MISSING[missing]
-
-
-def _refuse(name: str, known: Mapping[str, str], where: str) -> None:
-    if name in known:
-        raise DataError(f"{where} has no argument {name!r} of statsmodels: {known[name]}")
-    raise TypeError(f"{where} got an unexpected keyword argument {name!r}")

@@ -20,7 +20,7 @@ from formulaic.parser.types import Factor, Term
 from jaxlmm.covariance import STRUCTURES, Structure
 from jaxlmm.design import table as tables
 from jaxlmm.design.arrays import Design, RandomEffects
-from jaxlmm.design.checks import check_effects, check_factor, check_names, check_response
+from jaxlmm.design.checks import advice_on_response, check_effects, check_factor, check_names, check_response
 from jaxlmm.design.contrasts import Codings
 from jaxlmm.design.levels import Grouping, code_levels
 from jaxlmm.design.matrices import Matrix, model_matrix, whole
@@ -188,7 +188,8 @@ def build(
         factor = any(kind is Factor.Kind.CATEGORICAL for kind, _ in response.spec.encoder_state.values())
         what = "is a factor" if factor else "has several columns"
         raise DataError(
-            f"the response {written!r} {what}; a linear mixed model needs a numeric one, a number per row",
+            f"the response {written!r} {what}; a linear mixed model needs a numeric one, a number per row"
+            f"{advice_on_response(written, table)}",
             culprit=written,
         )
     name, y = response.names[0], response.values[:, 0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+import pandas as pd
 
 from jaxlmm.design.levels import Grouping
 from jaxlmm.design.table import shown_row
@@ -43,6 +44,24 @@ def check_response(name: str, y: np.ndarray, x: np.ndarray, names: Iterable[str]
             "not available yet",
         )
     return ()
+
+
+def advice_on_response(name: str, table: pd.DataFrame) -> str:
+    """What to do about a response of text: make numbers of it; two levels are no matter for a linear model."""
+    if name not in table or not isinstance(table[name].dtype, pd.CategoricalDtype):
+        return ""
+    levels = table[name].cat.categories
+    if pd.to_numeric(pd.Series(levels.astype(str)), errors="coerce").notna().any():
+        return (
+            f"; it holds text that looks like numbers: data[{name!r}] = pandas.to_numeric(data[{name!r}]), with "
+            "errors='coerce' to make what is none of them missing"
+        )
+    if len(levels) == 2:
+        return (
+            f"; logistic models are not available, but a linear probability model is: data[{name!r}] = "
+            f"(data[{name!r}] == {levels[1]!r}).astype(float)"
+        )
+    return ""
 
 
 def check_names(names: Iterable[str]) -> None:

@@ -111,15 +111,20 @@ def show(value: object) -> str:
 
 def unseen_level(grouping: Grouping, table: pd.DataFrame, row: int) -> DataError:
     """The error for a level that the fit has not seen."""
-    found = f"row {shown_row(table.index, row)} of newdata has {grouping.name!r} = {grouping.label(table, row)!r}"
+    label = grouping.label(table, row)
+    number = len(grouping.columns) == 1 and pd.api.types.is_numeric_dtype(plain(table[grouping.columns[0]]).dtype)
+    found = f"row {shown_row(table.index, row)} of newdata has {grouping.name!r} = {label if number else repr(label)}"
     for column, levels in zip(grouping.columns, grouping.parts, strict=True):
         kinds = [
             "numbers" if pd.api.types.is_numeric_dtype(v) else "text"
             for v in (levels.dtype, plain(table[column]).dtype)
         ]
         if kinds[0] != kinds[1]:
+            own = f"newdata[{column!r}]"
+            converted = f"pandas.to_numeric({own})" if kinds[0] == "numbers" else f"{own}.astype(str)"
             return DataError(
-                f"{found}, but the levels of {column!r} are {kinds[0]} in the fit and {kinds[1]} in newdata; convert it"
+                f"{found}, but the levels of {column!r} are {kinds[0]} in the fit and {kinds[1]} in newdata; convert them: "
+                f"{own} = {converted}"
             )
     return DataError(
         f"{found}, a level that the fit has not seen; write allow_new_levels=True to predict it at the population mean, "

@@ -40,7 +40,14 @@ class NewData:
         groups = dict.fromkeys(name for f in coded for name in f.grouping.columns)
         needed = _variables(frame, effects)
         names, numbers = dict.fromkeys([*needed, *groups]), frame.formula.numbers
-        table = tables.read_columns(data, names, "model", frame.formula.labels, numbers)
+        columns = tables.open_table(data, "newdata").columns
+        for name in groups:
+            if name not in columns and name not in needed:
+                raise DataError(
+                    f"newdata has no column {name!r}, the grouping factor of random effects of the fit; add it, or predict "
+                    "without random effects: random=False"
+                )
+        table = tables.read_columns(data, names, "model", frame.formula.labels, numbers, "newdata")
         tables.check_finite(table)
         for name in dict.fromkeys([*needed, *groups]):
             if table[name].isna().any():
@@ -124,7 +131,10 @@ def _as_fitted(new: pd.Series, old: pd.Series) -> pd.Series:
     if factor != isinstance(new.dtype, pd.CategoricalDtype):
         kinds = ("a factor", "numeric") if factor else ("numeric", "a factor")
         value = repr(new.iloc[:1].tolist()[0])
-        raise DataError(f"column {old.name!r} is {kinds[0]} in the fit and {kinds[1]} in newdata ({value}); convert it")
+        raise DataError(
+            f"column {old.name!r} is {kinds[0]} in the fit and {kinds[1]} in newdata ({value}); convert it: "
+            f"newdata[{old.name!r}]{'.astype(str)' if factor else ' = pandas.to_numeric(newdata[' + repr(old.name) + '])'}"
+        )
     if not factor:
         return new
     values = pd.Index(plain(new))

@@ -18,6 +18,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
+from jaxlmm.datasets import dataset_names
 from jaxlmm.errors import DataError
 
 LARGEST = 1e100
@@ -48,7 +49,7 @@ class Rows:
         return int((~self.used).sum())
 
 
-def open_table(data: Any) -> nw.DataFrame:
+def open_table(data: Any, called: str = "data") -> nw.DataFrame:
     """Wrap pandas, polars, pyarrow or a dict of columns, without copying.
 
     Raises
@@ -57,10 +58,14 @@ def open_table(data: Any) -> nw.DataFrame:
         When `data` is none of them, or has no rows.
     """
     if isinstance(data, Mapping):
+        if data and all(np.isscalar(value) for value in data.values()):
+            rows = ", ".join(f"{name!r}: [{value!r}]" for name, value in list(data.items())[:3])
+            more = ", ..." if len(data) > 3 else ""
+            raise DataError(f"{called} is a dict of single values; write a list for each column: {{{rows}{more}}}")
         try:
             data = pd.DataFrame(dict(data))
         except ValueError as problem:
-            raise DataError(f"data is a dict whose columns do not make a table: {problem}") from None
+            raise DataError(f"{called} is a dict whose columns do not make a table: {problem}") from None
     if isinstance(data, pd.DataFrame) and not data.columns.is_unique:
         # Only a column that the formula names must be the only one of its name: see `read_columns`.
         data = data.loc[:, ~data.columns.duplicated()]
@@ -68,8 +73,10 @@ def open_table(data: Any) -> nw.DataFrame:
         frame = nw.from_native(data)
     except TypeError:
         hint = "; read the file first, with pandas.read_csv or the like" if isinstance(data, str | os.PathLike) else ""
+        if isinstance(data, str) and data.lower() in dataset_names():
+            hint = f"; for the data set of that name write jaxlmm.load_dataset({data.lower()!r})"
         raise DataError(
-            f"data is of type {type(data).__name__}; pass a pandas, polars or pyarrow table (a DataFrame), or a dict of "
+            f"{called} is of type {type(data).__name__}; pass a pandas, polars or pyarrow table (a DataFrame), or a dict of "
             f"columns{hint}"
         ) from None
     except nw.exceptions.DuplicateError as problem:
@@ -92,6 +99,7 @@ def read_columns(
     context: str = "formula",
     labels: Iterable[str] = (),
     numbers: Iterable[str] = (),
+    called: str = "data",
 ) -> pd.DataFrame:
     """The named columns as floats and categoricals, missing values as NaN.
 
@@ -108,20 +116,22 @@ def read_columns(
     numbers : iterable of str
         Columns whose booleans are 0 and 1 (a response, an offset); others are factors with the levels False and True,
         as in R and statsmodels.
+    called : str
+        What the table is called in messages.
 
     Raises
     ------
     DataError
         When a column is absent, stands twice, or is of a type that a model cannot use.
     """
-    frame = open_table(data)
+    frame = open_table(data, called)
     available = list(data.columns) if isinstance(data, pd.DataFrame) else frame.columns
     labels, numbers = set(labels), set(numbers)
     columns = {}
     for name in names:
         count = sum(1 for column in available if column == name)
         if count == 0:
-            raise DataError(_unknown(name, [str(c) for c in available], context))
+            raise DataError(_unknown(name, [str(c) for c in available], context, called))
         if count > 1:
             raise DataError(
                 f"the data has {count} columns called {name!r}, so it is not known which one the {context} means; "
@@ -276,13 +286,14 @@ def _integer_labels(raw: pd.Series) -> pd.Series:
     return pd.Series(values.rename_categories(categories), index=raw.index)
 
 
-def _unknown(name: str, available: list[str], context: str) -> str:
+def _unknown(name: str, available: list[str], context: str, called: str) -> str:
     folded = {column.strip().casefold(): column for column in available}
     same = folded.get(name.casefold())
     close = [same] if same else difflib.get_close_matches(name, available, n=1, cutoff=0.6)
     hint = f"; did you mean {close[0]!r}?" if close else "."
+    table = "the data" if called == "data" else called
     shown = ", ".join(available[:12]) + (", ..." if len(available) > 12 else "")
-    return f"{name!r}, which the {context} names, is not a column of the data{hint} The columns are: {shown}"
+    return f"{name!r}, which the {context} names, is not a column of {table}{hint} The columns are: {shown}"
 
 
 def as_floats(values: Any, what: str) -> np.ndarray:

@@ -35,11 +35,22 @@ class Control:
     Attributes
     ----------
     plan : str
-        "auto", "grouped", "nested", "crossed" or "dense".
+        How the random effects are eliminated: "grouped" (one grouping factor), "nested" (a chain of nested factors, finest
+        first), "crossed" (a chain first, then one dense matrix), "dense" (everything in one matrix, for tiny models), or
+        "auto", the cheapest that applies.
     max_iterations : int
-        Steps before a lane is given up.
+        Steps of the optimizer before the fit is given up with a `ConvergenceWarning`.
     start : (n_theta,) array, optional
-        Standardized parameters at which to start; None takes a moment estimate.
+        Where to start, in the optimizer's own standardized parameters; None takes a moment estimate, which is nearly
+        always better.
+
+    Examples
+    --------
+    >>> import jaxlmm
+    >>> dyestuff = jaxlmm.load_dataset("dyestuff")
+    >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", dyestuff, control=jaxlmm.Control(plan="dense"))
+    >>> fit.plan.kind
+    'dense'
     """
 
     plan: str = "auto"

@@ -14,19 +14,27 @@ lme4 expands them:
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
 from formulaic.formula import SimpleFormula
-from formulaic.parser.types import Factor, Term, Token
+from formulaic.parser.types import ASTNode, Factor, Term, Token
 
 from jaxlmm.errors import FormulaError
 from jaxlmm.formula.groups import grouping_factors
-from jaxlmm.formula.parser import Bar, Parsed, parse, position_of, terms_of
+from jaxlmm.formula.parser import Bar, Parsed, leaves, parse, position_of, terms_of
 from jaxlmm.formula.spelling import read_factor
 from jaxlmm.formula.tokens import FactorToken
 from jaxlmm.formula.where import Where, quote
+
+CALL = re.compile(r"\s*(?:[\w.]+\s*(?:<-|=)\s*)?(?:lme4::|lmerTest::|jaxlmm\.|smf\.)?(?P<name>g?lmer|lme|mixedlm)\s*\(")
+"""A whole call pasted in place of a formula."""
+
+
+DIGITS = tuple("0123456789.")
+"""How a number begins."""
 
 
 @dataclass(frozen=True)
@@ -227,7 +235,25 @@ def _parse(text: str, trusted: bool) -> tuple[Parsed, list[Token]]:
         )
     if not text.strip():
         raise FormulaError('The formula is empty. Write, for example, "y ~ x + (1 | g)".')
+    if call := CALL.match(text):
+        raise FormulaError(
+            f"This is a whole call of {call['name']}(), and the formula only is wanted: "
+            f'jaxlmm.lmer("{_first_argument(text[call.end() :])}", data).',
+            text,
+            call.start("name"),
+        )
     return parse(text, trusted=trusted)
+
+
+def _first_argument(text: str) -> str:
+    """The text up to the comma or parenthesis that ends the first argument of a call."""
+    depth = 0
+    for i, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if depth < 0 or (depth == 0 and character == ","):
+            text = text[:i]
+            break
+    return re.sub(r"^\s*formula\s*=\s*", "", text).strip().strip("\"'")
 
 
 def read_response(parsed: Parsed, text: str) -> SimpleFormula:
@@ -235,6 +261,13 @@ def read_response(parsed: Parsed, text: str) -> SimpleFormula:
     if parsed.response is None:
         raise Where(text, 0).error("The response is missing. Begin the formula with it and ~, as in y ~ x + (1 | g).")
     where = Where(text, position_of(parsed.response))
+    written = text.split("~", maxsplit=1)[0].strip()
+    arithmetic = where.at(text.index(written)).error(
+        f"The response is one column or one function of columns. Write arithmetic in I(...): I({written})."
+    )
+    numbers = [leaf for leaf in leaves(parsed.response) if leaf.kind is Token.Kind.VALUE and leaf.token[:1] in DIGITS]
+    if isinstance(parsed.response, ASTNode) and numbers:
+        raise arithmetic
     terms = terms_of(parsed.response, text)
     if len(terms) > 1 and all(len(term.factors) == 1 for term in terms):
         names = " and ".join(str(term) for term in terms[:2])
@@ -242,9 +275,7 @@ def read_response(parsed: Parsed, text: str) -> SimpleFormula:
             f"The formula has two responses, {names}. Fit each one by itself, or write I(a + b) for their sum."
         )
     if len(terms) != 1 or len(terms[0].factors) != 1:
-        raise where.error(
-            "The response is one column or one function of columns. Write arithmetic in I(...): I(a * b)."
-        )
+        raise arithmetic
     if terms[0].factors[0].eval_method is Factor.EvalMethod.LITERAL:
         raise where.error("The response is a number. Write the name of a column.")
     return simple(terms)

@@ -124,7 +124,7 @@ FUNCTIONS = frozenset(TRANSFORMS) | FORMULAIC_FUNCTIONS | PATSY_CONTRASTS
 """Every bare name that a formula may call."""
 
 ADVICE: dict[str, str] = {
-    "cbind": "One response per model: fit each one by itself, or all of them with jaxlmm.fit_many.",
+    "cbind": "One response per model: fit each one by itself. Binomial models, cbind(yes, no), are not available.",
     "hashed": "Name the factor itself, or C(x).",
     "lag": "Make the lagged column in the data, within each group, where the order of the rows is known.",
     "ns": "A natural cubic spline is written cr(x, df=4).",

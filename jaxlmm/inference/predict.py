@@ -74,6 +74,11 @@ def _included(frame: Frame, random: bool | list[str]) -> list[int]:
     names = [factor.grouping.name for factor in frame.factors]
     if isinstance(random, bool | np.bool_):
         return list(range(len(names))) if random else []
+    if random is None:
+        raise DataError(
+            "random=None says neither all nor none; write random=True for all random effects (lme4's re.form=NULL) or "
+            "random=False for none (re.form=NA)"
+        )
     if not isinstance(random, str | list | tuple | set):
         raise DataError(
             f"random={random!r} is not known; write True, False, or a list of grouping factors such as {names}"

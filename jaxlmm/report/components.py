@@ -68,7 +68,7 @@ def theta(fitted: Fitted) -> pd.Series:
 
 
 def varcorr(fitted: Fitted) -> pd.DataFrame:
-    """Variances, covariances, standard deviations and correlations, the residual last."""
+    """Variances, covariances, standard deviations and correlations, the residual last; NaN where a row has no effect."""
     sigma = fitted.fit.sigma
     rows: list[tuple[str, str | None, str | None, float, float]] = []
     for term in terms(fitted):
@@ -83,7 +83,10 @@ def varcorr(fitted: Fitted) -> pd.DataFrame:
                 correlation = covariance[j, i] / scale if scale > 0 else np.nan
                 rows.append((term.group, term.names[i], term.names[j], covariance[j, i], correlation))
     rows.append(("Residual", None, None, sigma**2, sigma))
-    return pd.DataFrame(rows, columns=["grp", "var1", "var2", "vcov", "sdcor"])
+    table = pd.DataFrame(rows, columns=["grp", "var1", "var2", "vcov", "sdcor"])
+    # One marker of what is missing, whatever pandas makes of a column of None and of one of None and text.
+    names = {name: table[name].astype(object).where(table[name].notna(), np.nan) for name in ("var1", "var2")}
+    return table.assign(**names)
 
 
 def chosen(fitted: Fitted, which: str | list[str] | None) -> list[int]:

@@ -84,6 +84,7 @@ def summarize(fitted: Fitted, ddf: str) -> Summary:
         ("Formula", " ".join(frame.formula.source.split())),
         ("Rows", f"{fitted.n_obs:,}{_dropped_rows(fitted)}"),
         ("Groups", groups),
+        *_given(fitted),
         ("REML criterion" if fit.reml else "Deviance", f"{fit.objective:.4f}"),
         ("logLik, AIC, BIC", f"{log_likelihood:.4f}, {aic:.4f}, {bic:.4f}"),
     ]
@@ -97,6 +98,19 @@ def summarize(fitted: Fitted, ddf: str) -> Summary:
         f"Fixed effects ({_distribution(ddf)})",
         tuple(notes(fitted)),
     )
+
+
+def _given(fitted: Fitted) -> list[tuple[str, str]]:
+    """Weights and offsets that were used: the column's name, or that they were given as values."""
+    facts = []
+    for label, name in (("Weights", "weights"), ("Offset", "offset")):
+        value = fitted.frame.arguments[name]
+        said = [] if value is None else [value if isinstance(value, str) else "values given"]
+        if name == "offset":
+            said = [*(f"offset({text})" for text in fitted.frame.formula.offsets), *said]
+        if said:
+            facts.append((label, " + ".join(said)))
+    return facts
 
 
 def _residual_quartiles(fitted: Fitted) -> str:

@@ -51,11 +51,12 @@ def tidy(fitted: Fitted, effects: str, ddf: str, level: float, variances) -> pd.
 
 
 def glance(fitted: Fitted) -> pd.DataFrame:
-    """One row about the whole model: nobs, sigma, log_lik, aic, bic, objective, df_residual."""
+    """One row about the whole model."""
     log_likelihood, k = fitted.log_likelihood(), fitted.n_parameters
     return pd.DataFrame(
         {
             "nobs": [fitted.n_obs],
+            "n_parameters": [k],
             "sigma": [fitted.fit.sigma],
             "log_lik": [log_likelihood],
             "aic": [-2.0 * log_likelihood + 2.0 * k],
@@ -63,6 +64,8 @@ def glance(fitted: Fitted) -> pd.DataFrame:
             "objective": [fitted.fit.objective],
             "df_residual": [fitted.n_obs - k],
             "reml": [fitted.fit.reml],
+            "converged": [fitted.fit.certificate.converged],
+            "is_singular": [bool(fitted.fit.certificate.singular)],
         }
     )
 

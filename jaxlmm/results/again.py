@@ -18,8 +18,9 @@ from jaxlmm.fit import Control
 from jaxlmm.formula import parse_formula, update_formula, variables_of
 from jaxlmm.report import Fitted
 from jaxlmm.results.fitting import fit_frame
+from jaxlmm.results.spellings import NOT_IN_UPDATE, refusal
 
-CHANGES = ("reml", "ddf", "na_action", "contrasts")
+CHANGES = ("reml", "weights", "offset", "contrasts", "na_action", "ddf")
 
 
 def refitted(fitted: Fitted, control: Control, y: Any) -> Fitted:
@@ -64,8 +65,10 @@ def _with_response(frame: Frame, values: np.ndarray) -> pd.DataFrame:
     return frame.table.drop(columns=[name for name in old if name not in kept])
 
 
-def updated(fitted: Fitted, control: Control, data: Any, formula: str, changes: dict[str, Any]) -> Fitted:
-    """Another formula on the same data; `.` stands for what the old one has on that side.
+def updated(
+    fitted: Fitted, control: Control, data: Any, formula: str, changes: dict[str, Any], other: bool = False
+) -> Fitted:
+    """Another formula on the same data, or on `other` data; `.` stands for what the old one has on that side.
 
     Contrasts of a factor that the new formula does not have are left out, unless `changes` gives others.
 
@@ -74,12 +77,23 @@ def updated(fitted: Fitted, control: Control, data: Any, formula: str, changes: 
     FormulaError
         When the update cannot be read.
     DataError
-        When an argument is not one that can be changed.
+        When an argument is not one that can be changed, or values of the old rows would have to go with other data.
     """
     for name in changes:
         if name not in CHANGES:
-            raise DataError(f"update() cannot change {name!r}; it changes the formula and {', '.join(CHANGES)}")
+            if spelled := refusal(name, NOT_IN_UPDATE, "update()"):
+                raise spelled
+            raise DataError(
+                f"update() cannot change {name!r}; it changes the formula, the data and {', '.join(CHANGES)}"
+            )
     frame = fitted.frame
+    for name in ("weights", "offset"):
+        value = frame.arguments[name]
+        if other and name not in changes and value is not None and not isinstance(value, str):
+            raise DataError(
+                f"this fit was given {name}= as values for its own rows; give those of the other data, too: "
+                f"update(data=..., {name}=...)"
+            )
     text = update_formula(frame.formula, formula)
     begin = time.perf_counter()
     parsed = parse_formula(text, trusted=frame.formula.trusted)

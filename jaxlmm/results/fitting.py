@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 import time
+import warnings
+from pathlib import Path
 
 import numpy as np
 
 from jaxlmm.design import Frame
-from jaxlmm.errors import DataError
-from jaxlmm.fit import Control, Model, fit_model, prepare, with_response
+from jaxlmm.errors import ConvergenceWarning, DataError
+from jaxlmm.fit import Certificate, Control, Model, fit_model, prepare, with_response
 from jaxlmm.report import Fitted
+
+PACKAGE = str(Path(__file__).parents[1])
 
 
 def fit_frame(
@@ -24,6 +29,11 @@ def fit_frame(
     ------
     DataError
         When `reml` or `control` is not what its name says.
+
+    Warns
+    -----
+    ConvergenceWarning
+        When the minimum is not certified.
     """
     if not isinstance(reml, bool | np.bool_):
         raise DataError(f"reml={reml!r} is neither True (REML) nor False (maximum likelihood)")
@@ -42,4 +52,22 @@ def fit_frame(
     fit = fit_model(model, reml, control)
     end = time.perf_counter()
     seconds = {"design": design_seconds, "cross_products": middle - begin, "fit": end - middle}
+    if not fit.certificate.converged:
+        _warn(fit.certificate)
     return Fitted(frame, model, fit, ddf, seconds)
+
+
+def _warn(certificate: Certificate) -> None:
+    """Warn at the line that called the package."""
+    level, caller = 1, sys._getframe()
+    while caller.f_back is not None and caller.f_code.co_filename.startswith(PACKAGE):
+        level, caller = level + 1, caller.f_back
+    more = (
+        "raise jaxlmm.Control(max_iterations=...)" if certificate.status == "iteration limit" else "simplify the model"
+    )
+    warnings.warn(
+        f"the fit has NOT CONVERGED after {certificate.iterations} iterations ({certificate.status}); do not use its "
+        f"numbers, look at its certificate, and {more}",
+        ConvergenceWarning,
+        stacklevel=level,
+    )

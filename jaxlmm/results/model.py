@@ -10,16 +10,17 @@ import pandas as pd
 
 from jaxlmm import report, resample
 from jaxlmm.errors import DataError
-from jaxlmm.fit import Certificate, Control, conditional_variances
-from jaxlmm.inference import check_ddf, degrees_of_freedom, p_values, predict, wald_interval
-from jaxlmm.pls import Plan
+from jaxlmm.fit import Control, conditional_variances
+from jaxlmm.inference import check_ddf, predict
 from jaxlmm.precision import double
 from jaxlmm.report import Fitted, Summary
 from jaxlmm.results import saving
 from jaxlmm.results.again import refitted, updated
+from jaxlmm.results.estimates import Estimates
+from jaxlmm.results.spellings import NOT_IN_PREDICT, NOT_IN_REFIT, NOT_IN_SIMULATE, refuse
 
 
-class MixedModelResults:
+class MixedModelResults(Estimates):
     """A fitted linear mixed model.
 
     Made by `jaxlmm.lmer`, `jaxlmm.mixedlm` and `jaxlmm.load`; not meant to be constructed by hand. Nothing in it
@@ -45,219 +46,9 @@ class MixedModelResults:
     """
 
     def __init__(self, fitted: Fitted, control: Control, data: Any = None):
-        self._fitted = fitted
+        Estimates.__init__(self, fitted)
         self._control = control
         self._data = data
-
-    # Fixed effects
-
-    @property
-    def params(self) -> pd.Series:
-        """Fixed-effects coefficients by name."""
-        return pd.Series(self._fitted.fit.beta.copy(), index=self._fitted.coefficients)
-
-    fe_params = params
-
-    @property
-    def bse(self) -> pd.Series:
-        """Standard errors of the coefficients."""
-        return pd.Series(self._fitted.standard_errors(), index=self._fitted.coefficients)
-
-    bse_fe = bse
-
-    @property
-    def tvalues(self) -> pd.Series:
-        """Coefficients over their standard errors."""
-        return self.params / self.bse
-
-    @property
-    def pvalues(self) -> pd.Series:
-        """Two-sided p-values of the coefficients, by the fit's `ddf`."""
-        df = degrees_of_freedom(self.ddf, self.nobs, len(self.params))
-        return pd.Series(p_values(self.tvalues.to_numpy(), df), index=self._fitted.coefficients)
-
-    def conf_int(self, method: str = "wald", level: float = 0.95, ddf: str | None = None) -> pd.DataFrame:
-        """Confidence intervals of the coefficients.
-
-        Parameters
-        ----------
-        method : {"wald"}
-            Profile and bootstrap intervals come in a later version.
-        level : float
-            Confidence level.
-        ddf : str, optional
-            Reference distribution instead of the fit's.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Columns lower and upper.
-        """
-        if method != "wald":
-            raise DataError(f"method={method!r} is not available; write method='wald'")
-        df = degrees_of_freedom(ddf or self.ddf, self.nobs, len(self.params))
-        low, high = wald_interval(self.params.to_numpy(), self.bse.to_numpy(), df, level)
-        return pd.DataFrame({"lower": low, "upper": high}, index=self._fitted.coefficients)
-
-    def cov_params(self) -> pd.DataFrame:
-        """Covariance matrix of the coefficients."""
-        return self._fitted.vcov()
-
-    # The model as a whole
-
-    @property
-    def theta(self) -> pd.Series:
-        """Covariance parameters in lme4's order: lower triangles of the relative factors, column by column."""
-        return report.theta(self._fitted)
-
-    @property
-    def sigma(self) -> float:
-        """Residual standard deviation, in the response's unit."""
-        return self._fitted.fit.sigma
-
-    @property
-    def scale(self) -> float:
-        """Residual variance."""
-        return self.sigma**2
-
-    @property
-    def reml(self) -> bool:
-        """Whether the fit is by REML."""
-        return self._fitted.fit.reml
-
-    @property
-    def objective(self) -> float:
-        """REML criterion, or deviance (minus twice the log-likelihood), as in lme4."""
-        return self._fitted.fit.objective
-
-    @property
-    def llf(self) -> float:
-        """Log-likelihood, restricted for REML."""
-        return self._fitted.log_likelihood()
-
-    @property
-    def aic(self) -> float:
-        """Akaike's criterion, counting every parameter; on the restricted likelihood for REML, as in lme4."""
-        return -2.0 * self.llf + 2.0 * self._fitted.n_parameters
-
-    @property
-    def bic(self) -> float:
-        """Schwarz's criterion with log(nobs), as in lme4."""
-        return -2.0 * self.llf + np.log(self.nobs) * self._fitted.n_parameters
-
-    @property
-    def nobs(self) -> int:
-        """Number of rows used."""
-        return self._fitted.n_obs
-
-    @property
-    def n_dropped(self) -> int:
-        """Number of rows left out for missing values."""
-        return self._fitted.frame.rows.n_dropped
-
-    @property
-    def dropped_columns(self) -> list[str]:
-        """Redundant fixed-effects columns, which have no coefficient."""
-        return self._fitted.dropped
-
-    @property
-    def df_resid(self) -> int:
-        """Rows less all parameters, as lme4's df.residual."""
-        return self.nobs - self._fitted.n_parameters
-
-    @property
-    def n_groups(self) -> pd.Series:
-        """Number of levels of each grouping factor."""
-        return pd.Series({f.grouping.name: f.grouping.n_levels for f in self._fitted.factors})
-
-    @property
-    def ddf(self) -> str:
-        """How degrees of freedom are found."""
-        return self._fitted.ddf
-
-    @property
-    def formula(self) -> str:
-        """The formula as written."""
-        return self._fitted.frame.formula.source
-
-    @property
-    def converged(self) -> bool:
-        """Whether the minimum is certified."""
-        return self.certificate.converged
-
-    @property
-    def is_singular(self) -> bool:
-        """Whether some random-effects term has a direction without variance."""
-        return bool(self.certificate.singular)
-
-    @property
-    def certificate(self) -> Certificate:
-        """Why the fit may be believed."""
-        return self._fitted.fit.certificate
-
-    @property
-    def plan(self) -> Plan:
-        """How the random effects were eliminated; `plan.describe()` says why."""
-        return self._fitted.model.plan
-
-    @property
-    def timings(self) -> dict[str, float]:
-        """Seconds spent on the formula and data, the cross-products, and the fit."""
-        return dict(self._fitted.timings)
-
-    # Random effects
-
-    @property
-    def varcorr(self) -> pd.DataFrame:
-        """Variances and correlations: columns grp, var1, var2, vcov, sdcor, the rows of lme4's as.data.frame."""
-        return report.varcorr(self._fitted)
-
-    @double
-    def ranef(self, which: str | list[str] | None = None, condvar: bool = False, to_arrow: bool = False) -> Any:
-        """Conditional modes of the random effects.
-
-        Parameters
-        ----------
-        which : str or list of str, optional
-            Grouping factors; all by default.
-        condvar : bool
-            Give standard errors too (conditional on the estimated parameters), in one long frame.
-        to_arrow : bool
-            Give pyarrow tables instead of frames.
-
-        Returns
-        -------
-        dict of DataFrames level by effect, or one DataFrame group, level, effect, estimate, std_error
-        """
-        if condvar:
-            variances = conditional_variances(self._fitted.model, self._fitted.fit)
-            answer: Any = report.ranef_long(self._fitted, which, variances)
-        else:
-            answer = report.ranef(self._fitted, which)
-        return report.as_arrow(answer) if to_arrow else answer
-
-    def coef(self, which: str | list[str] | None = None) -> dict[str, pd.DataFrame]:
-        """Coefficients per level: fixed plus random effects."""
-        return report.coef(self._fitted, which)
-
-    @property
-    def random_effects(self) -> dict[Any, pd.Series]:
-        """statsmodels' shape: a Series per level (keys (factor, level) with several grouping factors)."""
-        return report.random_effects(self._fitted)
-
-    @property
-    def cov_re(self) -> pd.DataFrame:
-        """Covariance matrix of the random effects, block diagonal over terms."""
-        return report.cov_re(self._fitted)
-
-    @property
-    def vcomp(self) -> pd.Series:
-        """Variances of the random effects by group and effect."""
-        return report.vcomp(self._fitted)
-
-    def rePCA(self) -> dict[str, pd.DataFrame]:
-        """Principal components of each factor's random effects: standard deviation and share of variance."""
-        return report.principal_components(self._fitted)
 
     # Rows
 
@@ -281,32 +72,88 @@ class MixedModelResults:
         allow_new_levels: bool = False,
         interval: str | None = None,
         level: float = 0.95,
+        **elsewhere: Any,
     ) -> pd.Series | pd.DataFrame:
         """Predict the response.
 
         Parameters
         ----------
         newdata : table, optional
-            New rows; the fit's own by default.
+            New rows; the fit's own by default. The columns of the effects that enter must be there, not the response.
         random : bool or list of str
-            Which grouping factors' random effects to include.
+            Which grouping factors' random effects to include: all (True, lme4's re.form=NULL), none (False,
+            re.form=NA), or those named.
         allow_new_levels : bool
-            Predict levels that the fit has not seen with random effects of zero, instead of an error.
+            Predict levels that the fit has not seen with random effects of zero, instead of an error. Their intervals
+            are wider by the variance of the random effects, for the effect of a new level is not known.
         interval : {None, "confidence", "prediction"}
-            For the mean given the included random effects, or for a new response.
+            For the mean given the included random effects, or for a new response. With `random=False`, "confidence"
+            is about the fixed effects alone, while "prediction" includes the variance of the random effects: it is
+            for a row of a level drawn anew.
         level : float
             Confidence level.
+        **elsewhere
+            Refused, each with what to write instead: re_form, se_fit, alpha and others of lme4 and statsmodels.
 
         Returns
         -------
         Series, or DataFrame prediction, lower, upper
+
+        Raises
+        ------
+        DataError
+            When newdata lacks a column or has a level that the fit has not seen, or an argument is not known.
+
+        Examples
+        --------
+        >>> import jaxlmm
+        >>> fit = jaxlmm.lmer("Reaction ~ Days + (Days | Subject)", jaxlmm.load_dataset("sleepstudy"))
+        >>> new = {"Days": [0, 9], "Subject": ["308", "308"]}
+        >>> fit.predict(new).round(1).tolist()
+        [253.7, 430.7]
+        >>> fit.predict({"Days": [0, 9]}, random=False, interval="confidence").round(1)
+           prediction  lower  upper
+        0       251.4  238.0  264.8
+        1       345.6  316.9  374.3
         """
+        refuse(elsewhere, NOT_IN_PREDICT, "predict()")
         f = self._fitted
         return predict(f.frame, f.model, f.fit, newdata, random, allow_new_levels, interval, level)
 
     @double
-    def simulate(self, n: int = 1, seed: int = 0) -> np.ndarray:
-        """Draw n responses (nobs, n) from the fitted model, with new random effects; replicate i depends on (seed, i)."""
+    def simulate(self, n: int = 1, seed: int = 0, **elsewhere: Any) -> np.ndarray:
+        """Draw responses on the rows of the fit from the fitted model, with new random effects in every replicate.
+
+        Parameters
+        ----------
+        n : int
+            Number of replicates.
+        seed : int
+            The same seed draws the same responses; replicate i depends on (seed, i) and not on n.
+        **elsewhere
+            Refused, each with what to write instead: nsim, re_form, use_u and others of lme4.
+
+        Returns
+        -------
+        (nobs, n) array
+            One replicate per column; any of them may go to `refit`.
+
+        Raises
+        ------
+        DataError
+            When an argument is not known.
+
+        Examples
+        --------
+        >>> import jaxlmm
+        >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"))
+        >>> drawn = fit.simulate(3, seed=1)
+        >>> drawn.shape
+        (30, 3)
+        >>> fit.refit(drawn[:, 0]).nobs
+        30
+        """
+        refuse(elsewhere, NOT_IN_SIMULATE, "simulate()")
         mean = report.fitted_values(self._fitted, random=False)
         return resample.simulate(self._fitted.frame.design, self._fitted.fit, mean, n, seed)
 
@@ -318,20 +165,83 @@ class MixedModelResults:
 
     @double
     def tidy(self, effects: str = "fixed", ddf: str | None = None, level: float = 0.95) -> pd.DataFrame:
-        """One row per term, with broom.mixed's columns; effects: "fixed", "ran_pars", "ran_vals" or "all"."""
+        """One row per term, with broom.mixed's columns.
+
+        Parameters
+        ----------
+        effects : {"fixed", "ran_pars", "ran_vals", "all"}
+            Coefficients; standard deviations sd__(effect) and correlations cor__(effect).(effect) of the random
+            effects; conditional modes, one row per level; or all three below each other.
+        ddf : str, optional
+            Reference distribution of the coefficients instead of the fit's.
+        level : float
+            Confidence level.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns effect, group, term, estimate, std_error, statistic, df, p_value, conf_low, conf_high; NaN where a
+            row has no such number. Conditional modes have a column level, and no statistic.
+
+        Examples
+        --------
+        >>> import jaxlmm
+        >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"))
+        >>> fit.tidy("ran_pars")[["group", "term", "estimate"]].round(2)
+              group             term  estimate
+        0     Batch    sd__Intercept     42.00
+        1  Residual  sd__Observation     49.51
+        """
         f = self._fitted
         return report.tidy(f, effects, ddf or self.ddf, level, lambda: conditional_variances(f.model, f.fit))
 
     def glance(self) -> pd.DataFrame:
-        """One row about the whole model."""
+        """One row about the whole model; stack those of several fits with `pandas.concat` to compare them.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns nobs, n_parameters (coefficients, covariance parameters and the residual variance), sigma, log_lik,
+            aic, bic, objective, df_residual, reml, converged and is_singular.
+
+        Examples
+        --------
+        >>> import jaxlmm
+        >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"), reml=False)
+        >>> fit.glance()[["n_parameters", "aic", "converged", "is_singular"]].round(2)
+           n_parameters     aic  converged  is_singular
+        0             3  333.33       True        False
+        """
         return report.glance(self._fitted)
 
     def augment(self) -> pd.DataFrame:
-        """The model's columns with fitted, resid and fixed (the part without random effects) beside them."""
+        """The rows of the fit, with fitted values and residuals beside them.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The columns that the formula names, in the rows that were used and under their labels, and then fitted,
+            resid, and fixed (the fitted values without random effects).
+
+        Raises
+        ------
+        DataError
+            When the data has a column of one of those names, or the fit was loaded without its rows.
+
+        Examples
+        --------
+        >>> import jaxlmm
+        >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"))
+        >>> fit.augment().head(2).round(1)
+            Yield Batch  fitted  resid   fixed
+        0  1545.0     A  1509.9   35.1  1527.5
+        1  1440.0     A  1509.9  -69.9  1527.5
+        """
         return report.augment(self._fitted)
 
     def __repr__(self) -> str:
-        return f"<MixedModelResults: {self.formula.strip()!r}, {self.nobs} rows>"
+        state = (", singular" if self.is_singular else "") + ("" if self.converged else ", NOT CONVERGED")
+        return f"<MixedModelResults: {self.formula.strip()!r}, {self.nobs} rows{state}>"
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()
@@ -339,17 +249,77 @@ class MixedModelResults:
     # Again
 
     @double
-    def refit(self, y: Any) -> MixedModelResults:
-        """The same model with another response (nobs,), on the rows of the fit."""
+    def refit(self, y: Any = None, **elsewhere: Any) -> MixedModelResults:
+        """Fit the same model to another response, on the rows of the fit.
+
+        Parameters
+        ----------
+        y : (nobs,) array or Series
+            One finite number per row that the fit used, on the scale of the formula's left side: for a formula
+            "log(y) ~ ..." these are logarithms. A Series must have the index of those rows.
+        **elsewhere
+            Refused, each with what to write instead: newresp and others of lme4.
+
+        Returns
+        -------
+        MixedModelResults
+
+        Raises
+        ------
+        DataError
+            When `y` is not one finite number per row.
+
+        Examples
+        --------
+        >>> import jaxlmm
+        >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"))
+        >>> again = fit.refit(2.0 * (fit.fittedvalues + fit.resid))
+        >>> round(again.sigma / fit.sigma, 6)
+        2.0
+        """
+        refuse(elsewhere, NOT_IN_REFIT, "refit()")
+        if y is None:
+            raise DataError("refit() needs a response: refit(y), with one number per row of the fit")
         return MixedModelResults(refitted(self._fitted, self._control, y), self._control, self._data)
 
     @double
-    def update(self, formula: str, **changes: Any) -> MixedModelResults:
-        """Fit again with a changed formula: R's `. ~ . - x`; reml, ddf, na_action and contrasts may change too."""
-        if self._data is None:
-            raise DataError("this model was loaded from a file without its data, so it cannot be fitted again")
-        fitted = updated(self._fitted, self._control, self._data, formula, changes)
-        return MixedModelResults(fitted, self._control, self._data)
+    def update(self, formula: str = ". ~ .", data: Any = None, **changes: Any) -> MixedModelResults:
+        """Fit again with a changed formula, on other data, or with other settings.
+
+        Parameters
+        ----------
+        formula : str
+            R's update: in ". ~ . - x + (1 | g)" a dot stands for what was on that side. By default nothing changes.
+        data : table, optional
+            Other data; by default the data of the first fit, which is kept by reference.
+        **changes
+            reml, weights, offset, contrasts, na_action and ddf, as in `jaxlmm.lmer`; what is not named stays.
+
+        Returns
+        -------
+        MixedModelResults
+
+        Raises
+        ------
+        FormulaError, DataError, DesignError
+            When the update cannot be read, or the new model cannot be fitted.
+
+        Examples
+        --------
+        >>> import jaxlmm
+        >>> fit = jaxlmm.lmer("Reaction ~ Days + (Days | Subject)", jaxlmm.load_dataset("sleepstudy"))
+        >>> fit.update(". ~ . - (Days | Subject) + (1 | Subject)", reml=False).formula
+        'Reaction ~ Days + (1 | Subject)'
+        """
+        other = data is not None
+        data = data if other else self._data
+        if data is None:
+            raise DataError(
+                "this model was loaded from a file without its data, so it cannot be fitted again; give them: "
+                "update(data=...)"
+            )
+        fitted = updated(self._fitted, self._control, data, formula, changes, other)
+        return MixedModelResults(fitted, self._control, data)
 
     def save(self, path: str | os.PathLike[str], rows: bool = False) -> None:
         """Write the fit to one file, which `jaxlmm.load` reads: npz with JSON inside, no pickle.
@@ -362,37 +332,3 @@ class MixedModelResults:
             Keep the design's rows, so that fitted values and residuals survive.
         """
         saving.save(self._fitted, self._control, path, rows)
-
-
-def load(path: str | os.PathLike[str], trusted: bool = False) -> MixedModelResults:
-    """Read a fit that `MixedModelResults.save` wrote.
-
-    Parameters
-    ----------
-    path : path
-        File to read.
-    trusted : bool
-        Whether a formula that was fitted with `trusted=True` may be evaluated again. Such a file can run any code.
-
-    Returns
-    -------
-    MixedModelResults
-        Without the rows of the data unless they were saved: everything but fitted values, residuals, `simulate`,
-        `augment`, `refit` and `update` works.
-
-    Raises
-    ------
-    SavedModelError
-        When the file is absent, damaged, or not a model that this version can read.
-
-    Examples
-    --------
-    >>> import jaxlmm, tempfile, os
-    >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"))
-    >>> path = os.path.join(tempfile.mkdtemp(), "dyestuff.npz")
-    >>> fit.save(path)
-    >>> jaxlmm.load(path).params.round(1)
-    Intercept    1527.5
-    dtype: float64
-    """
-    return MixedModelResults(*saving.read(path, trusted))

@@ -155,6 +155,23 @@ def test_updates_that_cannot_be_read(change: str, arguments: dict[str, Any], err
 # The object itself.
 
 
+def test_update_on_other_data_and_without_a_formula(tmp_path) -> None:
+    f, frame = fit("sleep_max"), table("sleep_max")
+    assert f.update(reml=False).objective == pytest.approx(fit("sleep_max_ml").objective, abs=1e-6)
+    half = f.update(data=frame[frame["Days"] < 5])
+    assert (half.nobs, half.formula) == (90, f.formula)
+    assert half.update(reml=False).nobs == 90
+    f.save(tmp_path / "fit.npz")
+    loaded = jaxlmm.load(tmp_path / "fit.npz")
+    with pytest.raises(DataError, match="update\\(data="):
+        loaded.update()
+    assert loaded.update(data=frame).objective == pytest.approx(f.objective, abs=1e-6)
+    weighted = f.update(weights=1.0 + frame["Days"])
+    with pytest.raises(DataError, match=r"weights= as values.*update\(data="):
+        weighted.update(data=frame)
+    assert weighted.update(data=frame, weights=None).objective == pytest.approx(f.objective, abs=1e-6)
+
+
 def test_repr() -> None:
     assert repr(fit("sleep_max")) == "<MixedModelResults: 'Reaction ~ Days + (Days | Subject)', 180 rows>"
     assert str(fit("sleep_max").formula) == "Reaction ~ Days + (Days | Subject)"

@@ -116,6 +116,8 @@ def test_index_names() -> None:
     assert list(f.conf_int().columns) == ["lower", "upper"]
     assert list(f.theta.index) == ["Subject.Intercept", "Subject.Days.Intercept", "Subject.Days"]
     assert list(f.varcorr.columns) == ["grp", "var1", "var2", "vcov", "sdcor"]
+    empty = [value for name in ("var1", "var2") for value in f.varcorr[name] if not isinstance(value, str)]
+    assert empty and all(isinstance(value, float) and np.isnan(value) for value in empty)
     for frame in (f.ranef()["Subject"], f.coef()["Subject"]):
         assert list(frame.index) == subjects
         assert frame.index.name == "Subject"

@@ -105,10 +105,32 @@ def test_singular_fit_says_so() -> None:
 
 
 def test_iteration_limit_says_so() -> None:
-    f = jaxlmm.lmer(case("sleep_max")["formula"], table("sleep_max"), control=jaxlmm.Control(max_iterations=1))
-    assert not f.converged
+    with pytest.warns(jaxlmm.ConvergenceWarning, match="NOT CONVERGED after 1 iterations") as caught:
+        f = jaxlmm.lmer(case("sleep_max")["formula"], table("sleep_max"), control=jaxlmm.Control(max_iterations=1))
+    assert [warning.filename for warning in caught] == [__file__]
+    assert not f.converged and not f.glance()["converged"].any()
+    assert repr(f).endswith("180 rows, NOT CONVERGED>")
     assert "NOT CONVERGED" in str(f.summary())
     assert not any(line.startswith("Converged") for line in lines(f))
+
+
+@pytest.mark.parametrize("name", ["dyestuff2_singular", "sleep_max"])
+def test_repr_and_glance_say_singular(name: str) -> None:
+    f = fit(name)
+    assert f.glance()["is_singular"].item() == ("singular" in repr(f)) == (name == "dyestuff2_singular")
+
+
+def test_weights_and_offsets_are_named() -> None:
+    frame = table("sleep_ri").assign(w=lambda f: 1.0 + f.Days, o=1.0)
+    named = jaxlmm.lmer("Reaction ~ Days + offset(log(w)) + (1 | Subject)", frame, weights="w", offset="o")
+    assert starting(named, "Weights:") == "Weights: w"
+    assert starting(named, "Offset:") == "Offset: offset(log(w)) + o"
+    given = jaxlmm.lmer("Reaction ~ Days + (1 | Subject)", frame, weights=frame.w, offset=frame.o.to_numpy())
+    assert (starting(given, "Weights:"), starting(given, "Offset:")) == (
+        "Weights: values given",
+        "Offset: values given",
+    )
+    assert not [line for line in lines(fit("sleep_max")) if line.startswith(("Weights", "Offset"))]
 
 
 def test_dropped_rows_columns_and_a_binary_response() -> None:

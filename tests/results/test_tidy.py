@@ -69,6 +69,8 @@ def test_glance(case_id: str) -> None:
     row = f.glance().iloc[0]
     for name in ("nobs", "sigma", "aic", "bic", "objective"):
         assert row[name] == getattr(f, name), name
+    assert row["n_parameters"] == f.nobs - f.df_resid
+    assert (row["converged"], row["is_singular"]) == (f.converged, f.is_singular)
     assert (row["log_lik"], row["df_residual"], row["reml"]) == (f.llf, f.df_resid, f.reml)
 
 

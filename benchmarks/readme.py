@@ -1,0 +1,42 @@
+"""Print what README shows: `python benchmarks/readme.py`."""
+
+import os
+import tempfile
+import time
+
+import pandas as pd
+
+import jaxlmm
+from jaxlmm.datasets import dataset_names, describe_dataset
+
+sleepstudy = jaxlmm.load_dataset("sleepstudy")
+begin = time.perf_counter()
+fit = jaxlmm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy)
+first = time.perf_counter() - begin
+begin = time.perf_counter()
+jaxlmm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy.assign(Reaction=lambda f: f.Reaction + f.Days))
+print(f"first fit {first:.1f} s, second {time.perf_counter() - begin:.2f} s\n")
+
+print(fit.ranef()["Subject"].head(3).round(2))
+print(fit.ranef(condvar=True).head(3).round(2))
+
+new = {"Days": [0, 9, 9], "Subject": ["308", "308", "new"]}
+print(fit.predict(new, allow_new_levels=True, interval="prediction").round(1))
+
+machines = jaxlmm.load_dataset("machines")
+print(jaxlmm.lmer("score ~ Machine + (1 | Worker)", machines, contrasts={"Machine": "contr.sum"}).params.round(2))
+
+models = {
+    "intercepts": fit.update(". ~ . - (Days | Subject) + (1 | Subject)", reml=False),
+    "slopes": fit.update(reml=False),
+}
+table = pd.concat({name: model.glance() for name, model in models.items()}).droplevel(1)
+print(table[["n_parameters", "log_lik", "aic", "bic", "converged"]].round(2))
+
+path = os.path.join(tempfile.mkdtemp(), "sleep.npz")
+fit.save(path)
+print(jaxlmm.load(path).predict({"Days": [10]}, random=False).round(1).tolist())
+
+print()
+for name in dataset_names():
+    print(describe_dataset(name).split("\n\n")[0])

@@ -1,0 +1,283 @@
+"""What was estimated, and the fit as a whole: the half of `MixedModelResults` that only looks numbers up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from jaxlmm import report
+from jaxlmm.errors import DataError
+from jaxlmm.fit import Certificate, conditional_variances
+from jaxlmm.inference import degrees_of_freedom, p_values, wald_interval
+from jaxlmm.pls import Plan
+from jaxlmm.precision import double
+from jaxlmm.report import Fitted
+from jaxlmm.results.spellings import NOT_IN_CONF_INT, not_here, refuse
+
+
+class Estimates:
+    """Coefficients, criteria and the certificate of a fit. `MixedModelResults` is the public class.
+
+    Parameters
+    ----------
+    fitted : Fitted
+        The fit and its names.
+    """
+
+    def __init__(self, fitted: Fitted):
+        self._fitted = fitted
+
+    if not TYPE_CHECKING:  # a type checker shall still find misspelled names
+
+        def __getattr__(self, name: str) -> Any:
+            raise not_here(name, type(self).__name__)
+
+    # Fixed effects
+
+    @property
+    def params(self) -> pd.Series:
+        """Fixed-effects coefficients by name."""
+        return pd.Series(self._fitted.fit.beta.copy(), index=self._fitted.coefficients)
+
+    fe_params = params
+
+    @property
+    def bse(self) -> pd.Series:
+        """Standard errors of the coefficients."""
+        return pd.Series(self._fitted.standard_errors(), index=self._fitted.coefficients)
+
+    bse_fe = bse
+
+    @property
+    def tvalues(self) -> pd.Series:
+        """Coefficients over their standard errors."""
+        return self.params / self.bse
+
+    @property
+    def pvalues(self) -> pd.Series:
+        """Two-sided p-values of the coefficients, by the fit's `ddf`."""
+        df = degrees_of_freedom(self.ddf, self.nobs, len(self.params))
+        return pd.Series(p_values(self.tvalues.to_numpy(), df), index=self._fitted.coefficients)
+
+    def conf_int(
+        self, method: str = "wald", level: float = 0.95, ddf: str | None = None, **elsewhere: Any
+    ) -> pd.DataFrame:
+        """Confidence intervals of the coefficients.
+
+        Parameters
+        ----------
+        method : {"wald"}
+            Profile and bootstrap intervals come in a later version.
+        level : float
+            Confidence level.
+        ddf : str, optional
+            Reference distribution instead of the fit's.
+        **elsewhere
+            Refused, each with what to write instead: alpha and parm of statsmodels and R.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns lower and upper.
+
+        Raises
+        ------
+        DataError, DesignError
+            When an argument is not known.
+
+        Examples
+        --------
+        >>> import jaxlmm
+        >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"))
+        >>> fit.conf_int(level=0.9).round(1)
+                    lower   upper
+        Intercept  1495.6  1559.4
+        """
+        refuse(elsewhere, NOT_IN_CONF_INT, "conf_int()")
+        if isinstance(method, int | float | np.number):
+            raise DataError(f"method={method!r} is a number; for a confidence level write conf_int(level={method!r})")
+        if method != "wald":
+            raise DataError(f"method={method!r} is not available; write method='wald'")
+        df = degrees_of_freedom(ddf or self.ddf, self.nobs, len(self.params))
+        low, high = wald_interval(self.params.to_numpy(), self.bse.to_numpy(), df, level)
+        return pd.DataFrame({"lower": low, "upper": high}, index=self._fitted.coefficients)
+
+    def cov_params(self) -> pd.DataFrame:
+        """Covariance matrix of the coefficients."""
+        return self._fitted.vcov()
+
+    # The model as a whole
+
+    @property
+    def theta(self) -> pd.Series:
+        """Covariance parameters in lme4's order: lower triangles of the relative factors, column by column."""
+        return report.theta(self._fitted)
+
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation, in the response's unit."""
+        return self._fitted.fit.sigma
+
+    @property
+    def scale(self) -> float:
+        """Residual variance."""
+        return self.sigma**2
+
+    @property
+    def reml(self) -> bool:
+        """Whether the fit is by REML."""
+        return self._fitted.fit.reml
+
+    @property
+    def objective(self) -> float:
+        """REML criterion, or deviance (minus twice the log-likelihood), as in lme4."""
+        return self._fitted.fit.objective
+
+    @property
+    def llf(self) -> float:
+        """Log-likelihood, restricted for REML."""
+        return self._fitted.log_likelihood()
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, counting every parameter; on the restricted likelihood for REML, as in lme4."""
+        return -2.0 * self.llf + 2.0 * self._fitted.n_parameters
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion with log(nobs), as in lme4."""
+        return -2.0 * self.llf + np.log(self.nobs) * self._fitted.n_parameters
+
+    @property
+    def nobs(self) -> int:
+        """Number of rows used."""
+        return self._fitted.n_obs
+
+    @property
+    def n_dropped(self) -> int:
+        """Number of rows left out for missing values."""
+        return self._fitted.frame.rows.n_dropped
+
+    @property
+    def dropped_columns(self) -> list[str]:
+        """Redundant fixed-effects columns, which have no coefficient."""
+        return self._fitted.dropped
+
+    @property
+    def df_resid(self) -> int:
+        """Rows less all parameters, as lme4's df.residual."""
+        return self.nobs - self._fitted.n_parameters
+
+    @property
+    def n_groups(self) -> pd.Series:
+        """Number of levels of each grouping factor."""
+        return pd.Series({f.grouping.name: f.grouping.n_levels for f in self._fitted.factors})
+
+    @property
+    def ddf(self) -> str:
+        """How degrees of freedom are found."""
+        return self._fitted.ddf
+
+    @property
+    def formula(self) -> str:
+        """The formula as written."""
+        return self._fitted.frame.formula.source
+
+    @property
+    def converged(self) -> bool:
+        """Whether the minimum is certified."""
+        return self.certificate.converged
+
+    @property
+    def is_singular(self) -> bool:
+        """Whether some random-effects term has a direction without variance."""
+        return bool(self.certificate.singular)
+
+    @property
+    def certificate(self) -> Certificate:
+        """Why the fit may be believed."""
+        return self._fitted.fit.certificate
+
+    @property
+    def plan(self) -> Plan:
+        """How the random effects were eliminated; `plan.describe()` says why."""
+        return self._fitted.model.plan
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Seconds spent on the formula and data, the cross-products, and the fit."""
+        return dict(self._fitted.timings)
+
+    # Random effects
+
+    @property
+    def varcorr(self) -> pd.DataFrame:
+        """Variances and correlations: columns grp, var1, var2, vcov, sdcor, the rows of lme4's as.data.frame."""
+        return report.varcorr(self._fitted)
+
+    @double
+    def ranef(self, which: str | list[str] | None = None, condvar: bool = False, to_arrow: bool = False) -> Any:
+        """Conditional modes of the random effects.
+
+        Parameters
+        ----------
+        which : str or list of str, optional
+            Grouping factors; all by default.
+        condvar : bool
+            Give standard errors too (conditional on the estimated parameters), in one long frame.
+        to_arrow : bool
+            Give pyarrow tables instead of frames.
+
+        Returns
+        -------
+        dict of DataFrames level by effect, or one DataFrame group, level, effect, estimate, std_error
+        """
+        if condvar:
+            variances = conditional_variances(self._fitted.model, self._fitted.fit)
+            answer: Any = report.ranef_long(self._fitted, which, variances)
+        else:
+            answer = report.ranef(self._fitted, which)
+        return report.as_arrow(answer) if to_arrow else answer
+
+    def coef(self, which: str | list[str] | None = None) -> dict[str, pd.DataFrame]:
+        """Coefficients of each level: the fixed effects plus the level's random effects, as lme4's coef().
+
+        Parameters
+        ----------
+        which : str or list of str, optional
+            Grouping factors; all by default.
+
+        Returns
+        -------
+        dict of DataFrames
+            By grouping factor, level by coefficient; a coefficient without a random effect is the same in every level.
+
+        Examples
+        --------
+        >>> import jaxlmm
+        >>> fit = jaxlmm.lmer("Reaction ~ Days + (Days | Subject)", jaxlmm.load_dataset("sleepstudy"))
+        >>> fit.coef()["Subject"].loc["308"].round(1).to_dict()
+        {'Intercept': 253.7, 'Days': 19.7}
+        """
+        return report.coef(self._fitted, which)
+
+    @property
+    def random_effects(self) -> dict[Any, pd.Series]:
+        """statsmodels' shape: a Series per level (keys (factor, level) with several grouping factors)."""
+        return report.random_effects(self._fitted)
+
+    @property
+    def cov_re(self) -> pd.DataFrame:
+        """Covariance matrix of the random effects, block diagonal over terms."""
+        return report.cov_re(self._fitted)
+
+    @property
+    def vcomp(self) -> pd.Series:
+        """Variances of the random effects by group and effect."""
+        return report.vcomp(self._fitted)
+
+    def rePCA(self) -> dict[str, pd.DataFrame]:
+        """Principal components of each factor's random effects: standard deviation and share of variance."""
+        return report.principal_components(self._fitted)

@@ -10,6 +10,9 @@ import pandas as pd
 from jaxlmm.design.table import shown_row
 from jaxlmm.errors import DataError
 
+CONVERTED = {"numbers": "pandas.to_numeric({})", "text": "{}.astype(str)", "booleans": "{}.astype(bool)"}
+"""How a column of newdata becomes one of the fit's kind."""
+
 
 @dataclass(frozen=True)
 class Grouping:
@@ -111,25 +114,40 @@ def show(value: object) -> str:
 
 def unseen_level(grouping: Grouping, table: pd.DataFrame, row: int) -> DataError:
     """The error for a level that the fit has not seen."""
+    other = other_kind(grouping, table, row)
+    if other is not None:
+        return other
+    return DataError(
+        f"{_found(grouping, table, row)}, a level that the fit has not seen; write allow_new_levels=True to predict it at the "
+        "population mean, or random=False"
+    )
+
+
+def _found(grouping: Grouping, table: pd.DataFrame, row: int) -> str:
+    """Where the level stands that is not known."""
     label = grouping.label(table, row)
     number = len(grouping.columns) == 1 and pd.api.types.is_numeric_dtype(plain(table[grouping.columns[0]]).dtype)
-    found = f"row {shown_row(table.index, row)} of newdata has {grouping.name!r} = {label if number else repr(label)}"
+    return f"row {shown_row(table.index, row)} of newdata has {grouping.name!r} = {label if number else repr(label)}"
+
+
+def other_kind(grouping: Grouping, table: pd.DataFrame, row: int) -> DataError | None:
+    """The error for levels of another kind than the fit's, which are no new levels; None where the kinds agree."""
     for column, levels in zip(grouping.columns, grouping.parts, strict=True):
-        kinds = [
-            "numbers" if pd.api.types.is_numeric_dtype(v) else "text"
-            for v in (levels.dtype, plain(table[column]).dtype)
-        ]
+        kinds = [_kind(values) for values in (levels, pd.Index(plain(table[column])))]
         if kinds[0] != kinds[1]:
             own = f"newdata[{column!r}]"
-            converted = f"pandas.to_numeric({own})" if kinds[0] == "numbers" else f"{own}.astype(str)"
+            converted = CONVERTED[kinds[0]].format(own)
             return DataError(
-                f"{found}, but the levels of {column!r} are {kinds[0]} in the fit and {kinds[1]} in newdata; convert them: "
+                f"{_found(grouping, table, row)}, but the levels of {column!r} are {kinds[0]} in the fit and {kinds[1]} in newdata; convert them: "
                 f"{own} = {converted}"
             )
-    return DataError(
-        f"{found}, a level that the fit has not seen; write allow_new_levels=True to predict it at the population mean, "
-        "or random=False"
-    )
+    return None
+
+
+def _kind(values: pd.Index) -> str:
+    if pd.api.types.is_bool_dtype(values.dtype) or values.inferred_type == "boolean":
+        return "booleans"
+    return "numbers" if pd.api.types.is_numeric_dtype(values.dtype) else "text"
 
 
 def _joined(keys: np.ndarray, parts: list[pd.Index]) -> list[str]:

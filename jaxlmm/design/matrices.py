@@ -172,6 +172,12 @@ def _with_factors(problem: FormulaError, effects: SimpleFormula, table: pd.DataF
     if not factors:
         return problem
     listed = ", ".join(map(repr, factors))
+    if all(pd.api.types.is_bool_dtype(table[v].cat.categories.dtype) for v in factors):
+        return FormulaError(
+            f"{problem} (booleans, which are factors: {listed}; where numbers are meant, write "
+            f"data[{factors[0]!r}] = data[{factors[0]!r}].astype(int) first)",
+            culprit=problem.culprit,
+        )
     return FormulaError(
         f"{problem} (text or categories: {listed}; where numbers are meant, convert with pandas.to_numeric first)",
         culprit=problem.culprit,

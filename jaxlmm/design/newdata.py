@@ -9,7 +9,7 @@ import pandas as pd
 
 from jaxlmm.design import table as tables
 from jaxlmm.design.build import FactorTerms, Frame, check_weights
-from jaxlmm.design.levels import plain, unseen_level
+from jaxlmm.design.levels import other_kind, plain, unseen_level
 from jaxlmm.design.matrices import encode
 from jaxlmm.errors import DataError
 from jaxlmm.formula import variables_of
@@ -110,8 +110,11 @@ class NewData:
             For a new level, unless those are allowed.
         """
         codes = factor.grouping.codes(self._groups)
-        if not allow_new_levels and (codes < 0).any():
-            raise unseen_level(factor.grouping, self._groups, int(np.flatnonzero(codes < 0)[0]))
+        if (codes < 0).any():
+            row = int(np.flatnonzero(codes < 0)[0])
+            problem = (other_kind if allow_new_levels else unseen_level)(factor.grouping, self._groups, row)
+            if problem is not None:
+                raise problem
         return codes
 
 

@@ -106,3 +106,21 @@ def test_booleans_as_in_statsmodels(formula, effects):
     expected = theirs.fe_params[ours.params.index]
     np.testing.assert_allclose(ours.params, expected, atol=2e-3 * theirs.bse_fe.max())
     np.testing.assert_allclose(ours.predict(SLEEP.iloc[[0, 9]]), ours.fittedvalues.iloc[[0, 9]], rtol=1e-10)
+
+
+def test_levels_of_another_kind_are_not_new_levels():
+    """0 and 1 where the fit had False and True would otherwise be predicted as groups that nobody has seen."""
+    fit = jaxlmm.lmer("Reaction ~ Days + (1 | late) + (1 | Subject)", SLEEP)
+    rows = SLEEP.iloc[[0, 9]]
+    np.testing.assert_allclose(fit.predict(rows), fit.fittedvalues.iloc[[0, 9]], rtol=1e-12)
+    for allowed in (False, True):
+        with pytest.raises(DataError, match=r"'late'.*booleans in the fit and numbers in newdata.*astype\(bool\)"):
+            fit.predict(rows.assign(late=rows.late.astype(int)), allow_new_levels=allowed)
+        with pytest.raises(DataError, match=r"'Subject'.*text in the fit and numbers"):
+            fit.predict(rows.assign(Subject=[1, 2]), allow_new_levels=allowed)
+    assert len(fit.predict(rows.assign(Subject="someone"), allow_new_levels=True)) == 2
+
+
+def test_arithmetic_on_booleans_says_how_to_get_numbers():
+    with pytest.raises(jaxlmm.FormulaError, match=r"booleans.*astype\(int\)"):
+        jaxlmm.lmer("Reaction ~ I(late * 2) + (1 | Subject)", SLEEP)

@@ -118,8 +118,8 @@ def unseen_level(grouping: Grouping, table: pd.DataFrame, row: int) -> DataError
     if other is not None:
         return other
     return DataError(
-        f"{_found(grouping, table, row)}, a level that the fit has not seen; write allow_new_levels=True to predict it at the "
-        "population mean, or random=False"
+        f"{_found(grouping, table, row)}, a level that the fit has not seen; write allow_new_levels=True to predict it at "
+        "the population mean, or random=False"
     )
 
 
@@ -138,8 +138,8 @@ def other_kind(grouping: Grouping, table: pd.DataFrame, row: int) -> DataError |
             own = f"newdata[{column!r}]"
             converted = CONVERTED[kinds[0]].format(own)
             return DataError(
-                f"{_found(grouping, table, row)}, but the levels of {column!r} are {kinds[0]} in the fit and {kinds[1]} in newdata; convert them: "
-                f"{own} = {converted}"
+                f"{_found(grouping, table, row)}, but the levels of {column!r} are {kinds[0]} in the fit and {kinds[1]} in "
+                f"newdata; convert them: {own} = {converted}"
             )
     return None
 

@@ -1,11 +1,27 @@
 """Fixtures of more than one room."""
 
+import gc
 from collections.abc import Iterator
+from pathlib import Path
 
 import jax
 import pytest
 
 from tests.fit.quick import quick
+
+MAPS = Path("/proc/self/maps")
+
+MANY_MAPS = 25_000
+"""Linux allows a process 65,530 memory maps, a compiled program takes about two hundred, and XLA crashes without them."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def room_for_programs() -> Iterator[None]:
+    """Forget the programs of earlier modules, the tests' own among them, before they fill the process."""
+    if MAPS.exists() and len(MAPS.read_bytes().splitlines()) > MANY_MAPS:
+        jax.clear_caches()
+        gc.collect()
+    yield
 
 
 @pytest.fixture(scope="module")

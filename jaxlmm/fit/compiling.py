@@ -15,6 +15,10 @@ import jax
 
 from jaxlmm.errors import DataError
 
+MOST_PROGRAMS = 150
+"""Compiled programs that are kept. On a CPU each takes about two hundred memory maps, of which Linux allows a process
+65,530; the compiler crashes the process when they are used up. A new shape beyond that many begins afresh."""
+
 CPU_OPTIONS: dict[str, Any] = {"xla_cpu_use_fusion_emitters": False}
 
 
@@ -30,6 +34,31 @@ def compiler_options() -> dict[str, Any] | None:
     return CPU_OPTIONS
 
 
+_KEPT: list[Any] = []
+"""Every function that was compiled here."""
+
+
+def _kept(jitted: Any) -> Any:
+    _KEPT.append(jitted)
+    return jitted
+
+
+def _size(jitted: Any) -> int:
+    """Number of its programs; JAX has no public word for it."""
+    return jitted._cache_size() if hasattr(jitted, "_cache_size") else 0
+
+
+def kept_programs() -> int:
+    """Number of compiled programs of ours that are in memory."""
+    return sum(map(_size, _KEPT))
+
+
+def _forget_if_too_many() -> None:
+    if kept_programs() > MOST_PROGRAMS:
+        for jitted in _KEPT:
+            jitted.clear_cache()
+
+
 def program(*static: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Make a function a compiled program; `static` are the positions of its static arguments.
 
@@ -38,12 +67,17 @@ def program(*static: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.cache
-        def compiled() -> Callable[..., Any]:
-            return jax.jit(function, static_argnums=static, compiler_options=compiler_options())
+        def compiled() -> Any:
+            return _kept(jax.jit(function, static_argnums=static, compiler_options=compiler_options()))
 
         @functools.wraps(function)
         def call(*arguments: Any) -> Any:
-            return compiled()(*arguments)
+            own = compiled()
+            before = _size(own)
+            answer = own(*arguments)
+            if _size(own) > before:
+                _forget_if_too_many()
+            return answer
 
         return call
 

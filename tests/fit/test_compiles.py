@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 import jaxlmm
+from jaxlmm.fit import compiling
 
 COMPILED = "/jax/core/compile/backend_compile_duration"
 
@@ -58,6 +59,17 @@ def test_a_similar_fit_compiles_nothing(formula: str, compiled: list[str]) -> No
     ]
     assert compiled == []
     assert all(fit.converged for fit in again)
+
+
+def test_programs_are_forgotten_before_they_fill_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of models in one session: each shape is a program, and a process has room for a few hundred."""
+    monkeypatch.setattr(compiling, "MOST_PROGRAMS", 5)
+    for groups in (6, 9, 13, 17, 6):
+        rows = table(groups, 6, 2, seed=1)
+        fit = jaxlmm.lmer("y ~ x + (1 | g)", rows)
+        assert compiling.kept_programs() <= 5
+        dense = jaxlmm.lmer("y ~ x + (1 | g)", rows, control=jaxlmm.Control(plan="dense"))
+        assert fit.objective == pytest.approx(dense.objective, rel=1e-10)
 
 
 PROCESS = """

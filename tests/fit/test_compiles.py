@@ -64,6 +64,7 @@ def test_a_similar_fit_compiles_nothing(formula: str, compiled: list[str]) -> No
 def test_programs_are_forgotten_before_they_fill_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thousands of models in one session: each shape is a program, and a process has room for a few hundred."""
     monkeypatch.setattr(compiling, "MOST_PROGRAMS", 5)
+    jax.clear_caches()
     for groups in (6, 9, 13, 17, 6):
         rows = table(groups, 6, 2, seed=1)
         fit = jaxlmm.lmer("y ~ x + (1 | g)", rows)

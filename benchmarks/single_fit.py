@@ -110,7 +110,7 @@ def markdown(frame: pd.DataFrame) -> str:
             row["workload"],
             row["package"],
             _number(row.get("seconds"), "{:.4g}"),
-            _number(row.get("ratio"), "{:.1f}"),
+            _number(row.get("ratio"), "{:.2g}"),
             _number(row.get("first"), "{:.3g}"),
             _number(row.get("above_jaxlmm"), "{:.1e}") if row["package"] != "jaxlmm" else "",
             row["note"] if isinstance(row.get("note"), str) else "",

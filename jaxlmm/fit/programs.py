@@ -18,26 +18,29 @@ def derivatives(plan, reduced, theta, reml):
     return pls.derivatives(plan, reduced, theta, reml)
 
 
-@program(0)
-def minimize(plan, reduced, state, reml, limit):
-    """Trust-region steps until the lane stops, or has tried `limit` of them; the first evaluates where it stands."""
+def _while_running(step, state, limit):
+    """Steps until the lane stops or has tried `limit` of them."""
 
     def running(state):
         return (state.status == optimize.RUNNING) & (state.iteration < limit)
-
-    def step(state):
-        proposal = optimize.propose(state, pls.natural_scale(plan, state.theta))
-        return optimize.accept(state, proposal, pls.curvature(plan, reduced, proposal.theta, reml))
 
     return jax.lax.while_loop(running, step, state)
 
 
 @program(0)
+def minimize(plan, reduced, state, reml, limit):
+    """Trust-region steps until the lane stops, or has tried `limit` of them; the first evaluates where it stands."""
+
+    def step(state):
+        proposal = optimize.propose(state, pls.natural_scale(plan, state.theta))
+        return optimize.accept(state, proposal, pls.curvature(plan, reduced, proposal.theta, reml))
+
+    return _while_running(step, state, limit)
+
+
+@program(0)
 def minimize_by_gradients(plan, reduced, state, reml, limit):
     """The same with a Hessian that is updated from gradients, beginning at an evaluated state."""
-
-    def running(state):
-        return (state.status == optimize.RUNNING) & (state.iteration < limit)
 
     def step(state):
         proposal = optimize.propose(state, pls.natural_scale(plan, state.theta))
@@ -46,7 +49,7 @@ def minimize_by_gradients(plan, reduced, state, reml, limit):
         hessian = optimize.symmetric_rank_one(state, proposal, value, gradient)
         return replace(optimize.accept(state, proposal, (value, gradient, hessian)), hessian=hessian)
 
-    return jax.lax.while_loop(running, step, state)
+    return _while_running(step, state, limit)
 
 
 @program(0)

@@ -9,7 +9,7 @@ and the inverse of ΛᵀZᵀWZΛ + I, wherever ZᵀWZ has entries, is the deriva
     Λ_t [(ΛᵀZᵀWZΛ + I)⁻¹]_gg Λ_tᵀ = ∂ log|L|² / ∂(Z_gᵀWZ_g).
 
 So no plan needs a backward substitution or a selected inversion of its own; reverse mode is one. Called by
-`fit`, on the plan that `expanded` gives: one whose reduced form holds the cross-products themselves.
+`fit`; variances on the plan that `expanded` gives, whose reduced form holds the cross-products themselves.
 """
 
 from dataclasses import replace

@@ -66,13 +66,6 @@ class Tail:
         a, b = self.rows(s, first)[:, None, :], self.rows(t, second)[None, :, :]
         return np.maximum(a, b) * self.size + np.minimum(a, b)
 
-    def split(self, vector):
-        """Parts (k_t, L_t) of a vector over the tail's rows."""
-        return [
-            vector[self.starts[t] : self.starts[t + 1]].reshape(k, n)
-            for t, (k, n) in enumerate(zip(self.columns, self.levels, strict=True))
-        ]
-
 
 def ways(gram: Gram, order, tails, columns) -> tuple[str, ...]:
     """For each position of the chain, the cheapest of "classes", "pairs" and "product"."""
@@ -107,18 +100,10 @@ def dense_tail(gram: Gram, tails, tail: Tail) -> np.ndarray:
 def pair_lists(entries, tail: Tail) -> dict[tuple[int, int], PairList]:
     """Pairs of entries of each two tail factors that share a level; `entries[t]` = (levels, tail levels, blocks)."""
     lists = {}
-    for s in range(len(entries)):
-        for t in range(s, len(entries)):
-            i, j = _joined(entries[s][0], entries[t][0])
-            if s == t:
-                i, j = i[i <= j], j[i <= j]
-            place = tail.place(s, entries[s][1][i], t, entries[t][1][j])
-            counts = np.ones(place.shape)
-            if s == t:
-                counts *= _once(entries[s][1][i] == entries[t][1][j], tail.columns[t])
-            size = bucket(i.size)
-            i, j, place = (index(pad_last(v, size)) for v in (i, j, place))
-            lists[s, t] = PairList(i, j, place, pad_last(counts, size))
+    for s, t, i, j, place, counts in _shared(entries, tail):
+        size = bucket(i.size)
+        first, second, where = (index(pad_last(v, size)) for v in (i, j, place))
+        lists[s, t] = PairList(first, second, where, pad_last(counts, size))
     return lists
 
 
@@ -126,17 +111,10 @@ def class_list(entries, zz: np.ndarray, tail: Tail) -> ClassList:
     """The products of all pairs, added up over levels of a random intercept with the same ZᵀWZ, (L,)."""
     _, first_of, where = np.unique(zz, return_index=True, return_inverse=True)
     keys, values = [], []
-    for s in range(len(entries)):
-        for t in range(s, len(entries)):
-            i, j = _joined(entries[s][0], entries[t][0])
-            if s == t:
-                i, j = i[i <= j], j[i <= j]
-            place = tail.place(s, entries[s][1][i], t, entries[t][1][j])
-            product = entries[s][2][0][:, None, i] * entries[t][2][0][None, :, j]
-            if s == t and tail.columns[t] > 1:
-                product = product * _once(entries[s][1][i] == entries[t][1][j], tail.columns[t])
-            keys.append((place * first_of.size + where[entries[s][0][i]]).ravel())
-            values.append(product.ravel())
+    for s, t, i, j, place, counts in _shared(entries, tail):
+        product = entries[s][2][0][:, None, i] * entries[t][2][0][None, :, j]
+        keys.append((place * first_of.size + where[entries[s][0][i]]).ravel())
+        values.append((product * counts).ravel())
     key, value = np.concatenate(keys), np.concatenate(values)
     order = np.argsort(key)
     key, value = key[order], value[order]
@@ -198,9 +176,22 @@ def less_product(matrix, tail: Tail, n_levels: int, level, column, across):
     return matrix - border.T @ border
 
 
-def _once(diagonal: np.ndarray, k: int) -> np.ndarray:
-    """Factors (k, k, P) that leave one of the two sides from which a place of a block on the diagonal is met."""
-    return 1.0 - np.triu(np.ones((k, k)), 1)[:, :, None] * diagonal
+def _shared(entries, tail: Tail):
+    """For each two tail factors s <= t: pairs of entries i, j that share a level, where their elements go, and 1 or 0.
+
+    A block on the diagonal is symmetric, so that each of its places is met from both sides: one of them counts.
+    """
+    for s in range(len(entries)):
+        for t in range(s, len(entries)):
+            i, j = _joined(entries[s][0], entries[t][0])
+            if s == t:
+                i, j = i[i <= j], j[i <= j]
+            place = tail.place(s, entries[s][1][i], t, entries[t][1][j])
+            counts = np.ones(place.shape)
+            if s == t and tail.columns[t] > 1:
+                above = np.triu(np.ones(place.shape[:2]), 1)[:, :, None]
+                counts -= above * (entries[s][1][i] == entries[t][1][j])
+            yield s, t, i, j, place, counts
 
 
 def _joined(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -22,8 +22,8 @@ def fit_frame(
 ) -> Fitted:
     """Reduce the design, minimize the criterion, and keep the names beside the numbers.
 
-    The caller holds the double-precision scope. With `like`, the model of a fit that differs in the response only, all
-    that does not depend on the response is taken from there.
+    The caller holds the double-precision scope. With `like`, the model of a fit that differs in the response only, its
+    plan and reduced gram are taken from there; the rows are summed again.
 
     Raises
     ------

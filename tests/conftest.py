@@ -42,7 +42,7 @@ def quick_programs() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         for name in (
-            "derivatives",
+            
             "minimize",
             "minimize_by_gradients",
             "profile",

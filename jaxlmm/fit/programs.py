@@ -12,12 +12,6 @@ from jaxlmm import optimize, pls
 from jaxlmm.fit.compiling import program
 
 
-@program(0)
-def derivatives(plan, reduced, theta, reml):
-    """Value, gradient and Hessian."""
-    return pls.derivatives(plan, reduced, theta, reml)
-
-
 def _while_running(step, state, limit):
     """Steps until the lane stops or has tried `limit` of them."""
 
@@ -79,4 +73,4 @@ def quadratic_forms(plan, reduced, theta, responses, xy):
 @program(0)
 def slopes(plan, reduced, lambdas, reml):
     """∂d/∂Λ (k, k) of each factor at square factors Λ."""
-    return jax.grad(lambda factors: pls.profile(plan, reduced, factors, reml).objective)(lambdas)
+    return pls.slopes(plan, reduced, lambdas, reml)

@@ -16,7 +16,7 @@ from jaxlmm.fit import boundary, programs
 from jaxlmm.fit.record import Certificate, Fit, Model
 
 EXACT_HESSIANS = 24
-"""Up to this many covariance parameters every step computes the Hessian; beyond, gradients update it."""
+"""Without a cheap Hessian: up to this many covariance parameters every step computes it; beyond, gradients update it."""
 
 ROUNDING = 1e-6
 """A lane that no step improves has reached rounding error if Newton's step predicts less than this times √|objective|."""
@@ -118,7 +118,7 @@ def _minimize(model: Model, theta: np.ndarray, reml: float, limit: int, iteratio
     """Steps from θ until the lane stops or has tried `limit` of them, of which `iteration` were tried before."""
     plan, reduced = model.plan, model.reduced
     start = optimize.initial(theta, iteration)
-    if plan.n_theta <= EXACT_HESSIANS or plan.average_information:
+    if plan.n_theta <= EXACT_HESSIANS or plan.cheap_curvature:
         return jax.device_get(programs.minimize(plan, reduced, start, reml, limit))
     state = programs.minimize(plan, reduced, start, reml, iteration)
     while int(state.status) == optimize.RUNNING and int(state.iteration) < limit:

@@ -15,7 +15,7 @@ from jaxlmm.pls.criterion import (
 from jaxlmm.pls.crossprod import CrossProducts, Pairs
 from jaxlmm.pls.estimates import conditional_variances, estimates, expanded, trim
 from jaxlmm.pls.grouped import modes as grouped_modes
-from jaxlmm.pls.information import curvature, information
+from jaxlmm.pls.information import curvature, information, slopes
 from jaxlmm.pls.plan import Plan, choose, same_partition
 from jaxlmm.pls.protocol import Reduced
 from jaxlmm.pls.standard import Coordinates, Gram, Response, standardize
@@ -46,6 +46,7 @@ __all__ = [
     "quadratic_forms",
     "reduce",
     "same_partition",
+    "slopes",
     "split_theta",
     "standardize",
     "starting_theta",

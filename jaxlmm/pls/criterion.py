@@ -89,18 +89,23 @@ def profile(plan: Plan, reduced: Reduced, relative_factors, reml) -> Profile:
 def profile_of(plan: Plan, reduced: Reduced, factor: Factor, reml) -> Profile:
     """The criterion at the Λ that was factored."""
     xy, yy = plan.module.solve(plan, reduced.layout, factor, reduced.response)
-    w = inverse_factor(factor.xx[:, :, None])[:, :, 0]
+    return assemble(reduced, factor.logdet, factor.xx, xy, yy, reml)
+
+
+def assemble(reduced: Reduced, logdet, xx, xy, yy, reml) -> Profile:
+    """The criterion from log|L|² and the Schur complement of [X y]."""
+    w = inverse_factor(xx[:, :, None])[:, :, 0]
     half = w @ xy
     pwrss = yy - half @ half
     logdet_fixed = -2.0 * jnp.sum(jnp.log(jnp.diagonal(w)))
     degrees = reduced.n_obs - reml * reduced.n_fixed
     objective = (
-        factor.logdet
+        logdet
         + reml * logdet_fixed
         + degrees * (1.0 + jnp.log(2.0 * jnp.pi * pwrss / degrees))
         - reduced.sum_log_weights
     )
-    return Profile(objective, pwrss, w.T @ half, w, factor.logdet)
+    return Profile(objective, pwrss, w.T @ half, w, logdet)
 
 
 def objective(plan: Plan, reduced: Reduced, theta: jax.Array, reml) -> jax.Array:

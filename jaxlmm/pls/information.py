@@ -20,7 +20,8 @@ import jax.numpy as jnp
 
 from jaxlmm.covariance import positions
 from jaxlmm.linalg import inverse_factor
-from jaxlmm.pls.criterion import derivatives, lambdas, profile_of
+from jaxlmm.pls import grouped_curvature
+from jaxlmm.pls.criterion import derivatives, lambdas, profile, profile_of
 from jaxlmm.pls.plan import Plan
 from jaxlmm.pls.protocol import Reduced
 
@@ -33,7 +34,16 @@ TOGETHER = 2**22
 
 def curvature(plan: Plan, reduced: Reduced, theta: jax.Array, reml) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Value, gradient and the Hessian that the optimizer's steps use: the plan says which."""
-    return (information if plan.average_information else derivatives)(plan, reduced, theta, reml)
+    if plan.kind == "grouped":
+        return grouped_curvature.curvature(plan, reduced, theta, reml)
+    return (derivatives if plan.kind == "dense" else information)(plan, reduced, theta, reml)
+
+
+def slopes(plan: Plan, reduced: Reduced, factors, reml) -> list[jax.Array]:
+    """∂d/∂Λ (k, k) of each grouping factor at square factors Λ."""
+    if plan.kind == "grouped":
+        return [grouped_curvature.slopes(plan, reduced, factors[0], reml)]
+    return jax.grad(lambda at: profile(plan, reduced, at, reml).objective)(factors)
 
 
 def information(plan: Plan, reduced: Reduced, theta: jax.Array, reml) -> tuple[jax.Array, jax.Array, jax.Array]:

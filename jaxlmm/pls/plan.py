@@ -66,9 +66,9 @@ class Plan:
         return sum(n_theta(terms) for terms in self.terms)
 
     @property
-    def average_information(self) -> bool:
-        """Whether steps use the average-information Hessian: for one factor the exact one is cheaper."""
-        return self.kind in ("nested", "crossed")
+    def cheap_curvature(self) -> bool:
+        """Whether the Hessian that steps use costs no more than a few gradients, however many parameters there are."""
+        return self.kind != "dense"
 
     def describe(self) -> str:
         """What was picked, why, and what an iteration costs, in one line."""

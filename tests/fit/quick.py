@@ -24,3 +24,9 @@ def _options() -> dict[str, object]:
 def quick(function, **options):
     """`jax.jit(function, **options)`, compiled with little effort."""
     return jax.jit(function, compiler_options=_options(), **options)
+
+
+@functools.cache
+def of_plan(function):
+    """A function whose first argument is a plan, compiled once for each plan and shape."""
+    return quick(function, static_argnums=0)

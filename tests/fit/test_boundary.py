@@ -10,12 +10,14 @@ import pandas as pd
 import pytest
 from scipy.linalg import null_space
 
+from jaxlmm import pls
 from jaxlmm.covariance import Unstructured, canonical_theta
 from jaxlmm.design import Design, RandomEffects
-from jaxlmm.fit import Control, Fit, Model, boundary, fit_model, prepare, programs
+from jaxlmm.fit import Control, Fit, Model, boundary, fit_model, prepare
 from tests import oracle
 from tests.designs import random_designs
 from tests.fit.models import design_of, in_standard_coordinates
+from tests.fit.quick import of_plan
 from tests.reference.loader import case, data
 
 pytestmark = pytest.mark.usefixtures("double", "quick_programs")
@@ -68,7 +70,7 @@ def assert_is_the_reference(fit: Fit, reference: dict) -> None:
 
 def assert_is_a_trap(model: Model, theta: np.ndarray, zero: slice, reference: dict) -> None:
     """Worse than the reference, and the criterion has no slope along the column that is zero."""
-    value, gradient, _ = programs.derivatives(model.plan, model.reduced, theta, 1.0)
+    value, gradient, _ = of_plan(pls.curvature)(model.plan, model.reduced, theta, 1.0)
     assert model.coordinates.objective(float(value), True) > reference["objective"] + 0.4
     assert np.abs(np.asarray(gradient)[zero]).max() <= AWAY
 

@@ -27,7 +27,7 @@ from jaxlmm.precision import double
 from tests import oracle
 from tests.designs import Design, random_designs
 from tests.fit.models import BY_HAND, design_of, in_standard_coordinates, user_lambdas
-from tests.fit.quick import quick
+from tests.fit.quick import of_plan
 from tests.oracle import Array, Factor, Problem
 
 pytestmark = pytest.mark.usefixtures("double", "quick_programs")
@@ -116,10 +116,12 @@ PLACES = list(itertools.product(("theta", "theta_singular"), (False, True)))
 
 @pytest.mark.parametrize(("name", "form"), ROWS, ids=["-".join(row) for row in ROWS])
 def test_value_gradient_and_hessian(name: str, form: str) -> None:
+    """For one factor by the rule that steps use; elsewhere by differentiating twice."""
     model = model_of(name, form)
+    exact = of_plan(pls.curvature if model.plan.kind == "grouped" else pls.derivatives)
     for place, reml in PLACES:
         theta = jnp.asarray(getattr(DESIGNS[name], place))
-        value, gradient, hessian = programs.derivatives(model.plan, model.reduced, theta, float(reml))
+        value, gradient, hessian = exact(model.plan, model.reduced, theta, float(reml))
         d, g, h = expected(name, place, reml)
         where = f"{place}, {'REML' if reml else 'ML'}"
         assert value == pytest.approx(d, rel=VALUE), where
@@ -145,7 +147,7 @@ def test_average_information(name: str) -> None:
     """The Hessian that steps use differs from the exact one as its definition says: traces are replaced by their
     observed parts. At a zero column of Lambda its slope is taken a little beside it."""
     model = model_of(name, "nested" if DESIGNS[name].structure in KIND else "product")
-    information = quick(pls.information, static_argnums=0)
+    information = of_plan(pls.information)
     for place, reml in PLACES:
         theta = jnp.asarray(getattr(DESIGNS[name], place))
         value, gradient, hessian = information(model.plan, model.reduced, theta, float(reml))

@@ -42,7 +42,6 @@ def quick_programs() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         for name in (
-            
             "minimize",
             "minimize_by_gradients",
             "profile",

@@ -37,7 +37,7 @@ class TermColumns:
     source : str
         "(Days | Subject)".
     matrix : Matrix
-        Its columns.
+        Its columns (values are dropped; they are in `design.random`).
     structure : Structure
         Covariance of its columns.
     """
@@ -212,12 +212,12 @@ def build(
         formula,
         design,
         rows,
-        fixed,
+        fixed.without_values(),
         factors,
         order,
         name,
         total,
-        tuple(replace(matrix, values=matrix.values[:0]) for matrix in known),
+        tuple(matrix.without_values() for matrix in known),
         table,
         codings,
         {"weights": weights, "offset": offset, "contrasts": contrasts, "na_action": na_action},
@@ -258,7 +258,8 @@ def _random_part(terms: tuple[RandomEffectsTerm, ...], table: pd.DataFrame, codi
         for t, (number, _) in enumerate(members):
             where[number] = (f, t)
         own = tuple(member for _, member in members)
-        z = np.column_stack([member.matrix.values for member in own])
+        z = own[0].matrix.values if len(own) == 1 else np.column_stack([member.matrix.values for member in own])
+        own = tuple(replace(member, matrix=member.matrix.without_values()) for member in own)
         blocks.append(RandomEffects(codes, z, grouping.n_levels, tuple(member.structure for member in own)))
         factors.append(FactorTerms(grouping, own))
     return tuple(factors), tuple(blocks), tuple(where[number] for number in order)

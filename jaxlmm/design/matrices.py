@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,10 @@ class Matrix:
     names: tuple[str, ...]
     terms: tuple[tuple[str, slice], ...]
     spec: ModelSpec
+
+    def without_values(self) -> Matrix:
+        """The same with no rows, for whoever wants names and the way to code new data."""
+        return replace(self, values=np.empty((0, len(self.names))))
 
 
 def model_matrix(effects: SimpleFormula, table: pd.DataFrame, codings: Codings, part: str) -> Matrix:

@@ -12,12 +12,13 @@ from jaxlmm.pls.criterion import (
     reduce,
     split_theta,
 )
-from jaxlmm.pls.crossprod import CrossProducts, Pairs
+from jaxlmm.pls.crossprod import CrossProducts
 from jaxlmm.pls.estimates import conditional_variances, estimates, expanded, trim
 from jaxlmm.pls.grouped import modes as grouped_modes
 from jaxlmm.pls.information import curvature, information, slopes
 from jaxlmm.pls.plan import Plan, choose, same_partition
 from jaxlmm.pls.protocol import Reduced
+from jaxlmm.pls.rows import Pairs
 from jaxlmm.pls.standard import Coordinates, Gram, Response, standardize
 from jaxlmm.pls.starting import starting_theta
 

@@ -19,9 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlmm.linalg import inverse_factor, logdet, matmul, transpose
+from jaxlmm.linalg import back_substitute, inverse_factor, logdet, lower_blocks, matmul, transpose
 from jaxlmm.pls.bucket import bucket, pad_columns, pad_last
-from jaxlmm.pls.crossprod import back_substitute, lower_blocks
 from jaxlmm.pls.protocol import Factor
 from jaxlmm.pls.standard import Gram, Response
 

@@ -20,7 +20,9 @@ import numpy as np
 
 from jaxlmm.covariance import Structure
 from jaxlmm.errors import DesignError
-from jaxlmm.pls.crossprod import CrossProducts, Pairs, power_of_two
+from jaxlmm.pls.crossprod import CrossProducts
+from jaxlmm.pls.frames import power_of_two
+from jaxlmm.pls.rows import Pairs
 
 RANK_TOLERANCE = 1e-7
 """A column whose part orthogonal to the columns before it is below this fraction of it is redundant (R's lm)."""

@@ -50,7 +50,7 @@ def compress(plan, gram: Gram):
     """Arrange the chain, its entries in the tail, and the dense tail."""
     order, later = plan.order[: plan.n_chain], plan.order[plan.n_chain :]
     tail = _tail(plan)
-    chain, layout = compress_chain(order, later, gram)
+    chain, layout = compress_chain(order, later, tuple(way == "product" for way in plan.ways), gram)
     tx = np.zeros((tail.size, chain.xx.shape[0]))
     for t, factor_ in enumerate(later):
         zx = gram.zx[factor_]
@@ -94,14 +94,17 @@ def factor(plan, layout: CrossedLayout, gram: Crossed, lambdas) -> Factor:
     )
     for d, (stage, way, fill) in enumerate(zip(stages, plan.ways, layout.fill, strict=True)):
         level, column = layout.chain.level[d], layout.chain.column[d]
+        if way == "product":
+            written = tails.written_out(stage.across)
+            border = border - written.T @ stage.x.swapaxes(1, 2).reshape(written.shape[0], -1)
+            matrix = matrix - written.T @ written
+            continue
         for t, entry in enumerate(stage.across):
             update = jnp.einsum("kae,kpe->aep", entry, stage.x[:, :, level[t]])
             rows = tail.starts[t] + np.arange(tail.columns[t])[:, None] * tail.levels[t] + column[t]
             border = border.at[rows].add(-update)
         if way == "pairs":
             matrix = tails.less_pairs(matrix, fill, stage.across)
-        elif way == "product":
-            matrix = tails.less_product(matrix, tail, stage.w.shape[2], level, column, stage.across)
     factored = spd_factor(matrix + jnp.eye(tail.size))
     solved = spd_solve(factored, border)
     return Factor(

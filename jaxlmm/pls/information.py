@@ -52,13 +52,15 @@ def information(plan: Plan, reduced: Reduced, theta: jax.Array, reml) -> tuple[j
     away, near = _off_boundary(factors)
 
     def look(trip, seen):
-        at = jax.tree.map(lambda here, there: jnp.where(trip == 0, here, there), factors, away)
-        *found, slopes = _look(plan, reduced, at, reml)
-        kept = jax.tree.map(lambda old, new: jnp.where(trip == 0, new, old), seen[:-1], (*found, slopes))
-        return *kept, slopes
+        """Beside the boundary first, where that is wanted, and then here: one program for both."""
+        here = trip == 1
+        at = jax.tree.map(lambda a, b: jnp.where(here, a, b), factors, away)
+        value, observed, slopes = _look(plan, reduced, at, reml, here)
+        beside = jax.tree.map(lambda old, new: jnp.where(here & near, old, new), seen[-1], slopes)
+        return value, observed, slopes, beside
 
     nothing = jnp.zeros((), theta.dtype), jnp.zeros((theta.size, theta.size), theta.dtype), factors, factors
-    value, observed, slopes, beside = jax.lax.fori_loop(0, jnp.where(near, 2, 1), look, nothing)
+    value, observed, slopes, beside = jax.lax.fori_loop(jnp.where(near, 0, 1), 2, look, nothing)
     where = jax.tree.map(lambda here, there: jnp.where(near, there, here), factors, away)
     parts = [_own_part(*row) for row in zip(plan.terms, slopes, where, beside, strict=True)]
     gradient = jnp.concatenate([part for part, _ in parts])
@@ -66,16 +68,26 @@ def information(plan: Plan, reduced: Reduced, theta: jax.Array, reml) -> tuple[j
     return value, gradient, 0.5 * (hessian + hessian.T)
 
 
-def _look(plan: Plan, reduced: Reduced, factors, reml):
-    """Value, observed information of the variances (n_theta, n_theta), and ∂d/∂Λ of each factor."""
-    module, layout, gram = plan.module, reduced.layout, reduced.gram
+def _look(plan: Plan, reduced: Reduced, factors, reml, informed):
+    """Value, observed information of the variances (n_theta, n_theta) if that is wanted, and ∂d/∂Λ of each factor."""
 
     def objective(relative_factors):
-        factor = module.factor(plan, layout, gram, relative_factors)
+        factor = plan.module.factor(plan, reduced.layout, reduced.gram, relative_factors)
         found = profile_of(plan, reduced, factor, reml)
         return found.objective, (factor, found)
 
     (value, (factor, found)), slopes = jax.value_and_grad(objective, has_aux=True)(factors)
+    observed = jax.lax.cond(
+        informed,
+        lambda: _observed(plan, reduced, factors, factor, found, reml),
+        lambda: jnp.zeros((plan.n_theta, plan.n_theta), value.dtype),
+    )
+    return value, observed, slopes
+
+
+def _observed(plan: Plan, reduced: Reduced, factors, factor, found, reml) -> jax.Array:
+    """Observed information of the variances, ν eᵀV_iPV_je/r² - ν (eᵀV_ie)(eᵀV_je)/r⁴, from solves with the factor."""
+    module, layout, gram = plan.module, reduced.layout, reduced.gram
 
     def explained(zy, xy):
         """Minus the part of a response's sum of squares that the model takes up; a quadratic form in (ZᵀWy, XᵀWy)."""
@@ -112,7 +124,7 @@ def _look(plan: Plan, reduced: Reduced, factors, reml):
     products = sum(jnp.einsum("ikl,jkl->ij", w, image) for w, image in zip(directions, images, strict=True))
     along = jnp.sum(jnp.stack([jnp.einsum("ikl,kl->i", w, s) for w, s in zip(directions, scores, strict=True)]), axis=0)
     ratio = (reduced.n_obs - reml * reduced.n_fixed) / found.pwrss
-    return value, ratio * (products - jnp.outer(along, along) / found.pwrss), slopes
+    return ratio * (products - jnp.outer(along, along) / found.pwrss)
 
 
 def _off_boundary(factors):

@@ -7,8 +7,8 @@ chain position d, with C_* the whitened border L_g⁻¹Λ_dᵀZ_dᵀW[·]:
     A_d = Λ_dᵀZ_dᵀWZ_dΛ_d + I - Σ_{children} C_dᵀC_d = L Lᵀ,     A_e[ancestor] -= C_eᵀC_e,   e coarser than d,
 
 and the same for pairs of ancestors and for X and y. A chain may also touch *tail* factors, which stay for
-later (`crossed`): that border is sparse, one block per entry (level, tail level) that co-occur. Because
-rows of a child are rows of its parent, the parent's entries already hold every fill.
+later (`crossed`): that border is a list of blocks, one per entry (level, tail level) that co-occur, or, where most of them
+do, a grid of all. Because rows of a child are rows of its parent, the parent's entries already hold every fill.
 """
 
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ class Chain(NamedTuple):
     """Reduced gram of a chain of D factors and its borders; d is the position in the chain.
 
     zz[d] (k_d, k_d, L_d); zx[d] (k_d, p, L_d); up[d][e] (k_d, k_e, L_d) with each level's ancestor at the e-th
-    coarser position; across[d][t] (k_d, k_t, E) with entries of tail factor t; xx (p,).
+    coarser position; across[d][t] (k_d, k_t, E) with entries of tail factor t, or the grid (k_d, L_d, k_t, L_t); xx (p,).
     """
 
     zz: Any
@@ -38,7 +38,10 @@ class Chain(NamedTuple):
 
 
 class ChainLayout(NamedTuple):
-    """Index arrays: ancestor[d][e] (L_d,); level[d][t], column[d][t] (E,); climb[d][e][t] (E,) the ancestor's entry."""
+    """Index arrays: ancestor[d][e] (L_d,); level[d][t], column[d][t] (E,); climb[d][e][t] (E,) the ancestor's entry.
+
+    A grid needs none of the last three: None.
+    """
 
     ancestor: Any
     level: Any
@@ -57,7 +60,7 @@ class Stage(NamedTuple):
 
 def compress(plan, gram: Gram):
     """Arrange the blocks along the chain."""
-    return compress_chain(plan.order, (), gram)
+    return compress_chain(plan.order, (), (False,) * len(plan.order), gram)
 
 
 def compress_response(plan, layout, gram: Gram, response: Response):
@@ -85,27 +88,37 @@ def energy(plan, layout, gram: Chain, b, beta) -> jax.Array:
     return chain_energy(layout, gram, [b[t] for t in plan.order], beta, ())
 
 
-def compress_chain(order, tails, gram: Gram) -> tuple[Chain, ChainLayout]:
-    """Blocks and indices of the chain `order` (finest first) with sparse borders to the factors `tails`."""
+def compress_chain(order, tails, grids, gram: Gram) -> tuple[Chain, ChainLayout]:
+    """Blocks and indices of the chain `order` (finest first) with borders to the factors `tails`.
+
+    `grids` says at which positions the borders are grids; below a grid, towards coarser factors, all are.
+    """
     p = gram.zx[0].shape[1]
     sizes = [bucket(gram.zz[t].shape[2]) for t in order]
+    wide = [bucket(gram.zz[t].shape[2]) for t in tails]
     entries = [[pair_of(gram, s, t) for t in tails] for s in order]
     parents = [[pair_of(gram, s, t) for t in order[d + 1 :]] for d, s in enumerate(order)]
     chain = Chain(
         tuple(pad_last(gram.zz[t], size) for t, size in zip(order, sizes, strict=True)),
         tuple(pad_last(pad_columns(gram.zx[t], bucket(p)), size) for t, size in zip(order, sizes, strict=True)),
         tuple(tuple(pad_last(b, size) for _, _, b in row) for row, size in zip(parents, sizes, strict=True)),
-        tuple(tuple(pad_last(b, bucket(b.shape[2] + 1)) for _, _, b in row) for row in entries),
+        tuple(
+            tuple(
+                _grid(*entry, size, width) if grid else pad_last(entry[2], bucket(entry[2].shape[2] + 1))
+                for entry, width in zip(row, wide, strict=True)
+            )
+            for row, size, grid in zip(entries, sizes, grids, strict=True)
+        ),
         fixed_diagonal(gram.xx, p),
     )
     layout = ChainLayout(
         tuple(tuple(index(pad_last(a, size)) for _, a, _ in row) for row, size in zip(parents, sizes, strict=True)),
-        tuple(tuple(index(pad_last(i, bucket(i.size + 1))) for i, _, _ in row) for row in entries),
-        tuple(tuple(index(pad_last(j, bucket(j.size + 1))) for _, j, _ in row) for row in entries),
+        tuple(tuple(None if grid else _padded(i) for i, _, _ in row) for row, grid in zip(entries, grids, strict=True)),
+        tuple(tuple(None if grid else _padded(j) for _, j, _ in row) for row, grid in zip(entries, grids, strict=True)),
         tuple(
             tuple(
                 tuple(
-                    index(pad_last(_find(entries[d + 1 + e][t], ancestor[i], j), bucket(i.size + 1)))
+                    None if grids[d + 1 + e] else _padded(_find(entries[d + 1 + e][t], ancestor[i], j))
                     for t, (i, j, _) in enumerate(entries[d])
                 )
                 for e, (_, ancestor, _) in enumerate(parents[d])
@@ -114,6 +127,19 @@ def compress_chain(order, tails, gram: Gram) -> tuple[Chain, ChainLayout]:
         ),
     )
     return chain, layout
+
+
+def _grid(first, second, block, n_first: int, n_second: int) -> np.ndarray:
+    """Blocks of pairs written out with zeros: (k_s, L_s, k_t, L_t)."""
+    k_s, k_t, _ = block.shape
+    grid = np.zeros((k_s, n_first, k_t, n_second))
+    grid[:, first, :, second] = block.transpose(2, 0, 1)
+    return grid
+
+
+def _padded(values: np.ndarray) -> np.ndarray:
+    """Indices of entries; those that are added point at the first, with empty blocks."""
+    return index(pad_last(values, bucket(values.size + 1)))
 
 
 def chain_response(order, response: Response):
@@ -147,7 +173,10 @@ def eliminate(layout: ChainLayout, gram: Chain, lambdas, tail_lambdas):
     fixed = [matmul(lam.T[:, :, None], zx) for lam, zx in zip(lambdas, gram.zx, strict=True)]
     up = [[_congruence(lambdas[d], b, lambdas[d + 1 + e]) for e, b in enumerate(gram.up[d])] for d in range(depth)]
     across = [
-        [_congruence(lambdas[d], b, lam) for b, lam in zip(gram.across[d], tail_lambdas, strict=True)]
+        [
+            jnp.einsum("ia,iljt,jb->albt", lambdas[d], b, lam) if b.ndim == 4 else _congruence(lambdas[d], b, lam)
+            for b, lam in zip(gram.across[d], tail_lambdas, strict=True)
+        ]
         for d in range(depth)
     ]
     log_determinant, stages = jnp.zeros(()), []
@@ -158,7 +187,10 @@ def eliminate(layout: ChainLayout, gram: Chain, lambdas, tail_lambdas):
             w,
             matmul(w, fixed[d]),
             [matmul(w, b) for b in up[d]],
-            [matmul(w[:, :, level], b) for level, b in zip(layout.level[d], across[d], strict=True)],
+            [
+                jnp.einsum("abl,blct->alct", w, b) if level is None else matmul(w[:, :, level], b)
+                for level, b in zip(layout.level[d], across[d], strict=True)
+            ],
         )
         stages.append(stage)
         xx -= jnp.einsum("kpl,kql->pq", stage.x, stage.x)
@@ -170,8 +202,7 @@ def eliminate(layout: ChainLayout, gram: Chain, lambdas, tail_lambdas):
                 target = up[position][f - e - 1]
                 up[position][f - e - 1] = _scatter(target, parent, matmul(transpose(to_e), stage.up[f]))
             for t, entry in enumerate(stage.across):
-                update = matmul(transpose(to_e)[:, :, layout.level[d][t]], entry)
-                across[position][t] = _scatter(across[position][t], layout.climb[d][e][t], update)
+                across[position][t] = _climb(across[position][t], to_e, entry, layout, (d, e, t))
     return log_determinant, stages, xx
 
 
@@ -203,8 +234,11 @@ def eliminate_response(layout: ChainLayout, stages, lambdas, zy, yy, tails):
             update = jnp.einsum("kal,kl->al", to_e, c)
             rest[d + 1 + e] = _scatter(rest[d + 1 + e], layout.ancestor[d][e], update)
         for t, entry in enumerate(stage.across):
-            update = jnp.einsum("kal,kl->al", entry, c[:, layout.level[d][t]])
-            tails[t] = _scatter(tails[t], layout.column[d][t], update)
+            if entry.ndim == 4:
+                tails[t] = tails[t] - jnp.einsum("klat,kl->at", entry, c)
+            else:
+                update = jnp.einsum("kal,kl->al", entry, c[:, layout.level[d][t]])
+                tails[t] = _scatter(tails[t], layout.column[d][t], update)
     return whitened, xy, yy, tails
 
 
@@ -217,9 +251,24 @@ def chain_energy(layout: ChainLayout, gram: Chain, b, beta, tails) -> jax.Array:
             image += jnp.einsum("ijl,jl->il", block, b[d + 1 + e][:, layout.ancestor[d][e]])
         total += jnp.sum(own * image)
         for t, block in enumerate(gram.across[d]):
+            if block.ndim == 4:
+                total += jnp.sum(own * jnp.einsum("kljt,jt->kl", block, tails[t]))
+                continue
             other = jnp.einsum("ije,je->ie", block, tails[t][:, layout.column[d][t]])
             total += jnp.sum(own[:, layout.level[d][t]] * other)
     return total
+
+
+def _climb(target, to_ancestor, entry, layout: ChainLayout, where):
+    """Take what the entries of position d fill off the entries of its e-th ancestor, with tail factor t."""
+    d, e, t = where
+    parent, level, column = layout.ancestor[d][e], layout.level[d][t], layout.column[d][t]
+    if level is None:
+        return target.at[:, parent].add(-jnp.einsum("kal,klct->alct", to_ancestor, entry))
+    update = matmul(transpose(to_ancestor)[:, :, level], entry)
+    if layout.climb[d][e][t] is None:
+        return target.at[:, parent[level], :, column].add(-update.transpose(2, 0, 1))
+    return _scatter(target, layout.climb[d][e][t], update)
 
 
 def index(values: np.ndarray) -> np.ndarray:

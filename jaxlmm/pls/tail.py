@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from scipy import sparse
 
 from jaxlmm.pls.bucket import bucket, pad_last
 from jaxlmm.pls.nested import index, pair_of
@@ -24,6 +25,10 @@ from jaxlmm.pls.standard import Gram
 
 PRODUCT_ADVANTAGE = 16
 """How many multiplications of a matrix product take as long as one of a scattered pair."""
+
+
+RUN = 16
+"""Products of one class that stand together, so that its share is looked up, and its derivative summed, once for all."""
 
 
 class PairList(NamedTuple):
@@ -36,7 +41,7 @@ class PairList(NamedTuple):
 
 
 class ClassList(NamedTuple):
-    """Sums over the levels of a class: representative level, place in the tail and value, (E,) each."""
+    """Sums over the levels of a class, in rows that belong to one class: its first level (R,), places and values (R, RUN)."""
 
     level: Any
     place: Any
@@ -68,14 +73,17 @@ class Tail:
 
 
 def ways(gram: Gram, order, tails, columns) -> tuple[str, ...]:
-    """For each position of the chain, the cheapest of "classes", "pairs" and "product"."""
+    """For each position of the chain, the cheapest of "classes", "pairs" and "product".
+
+    The ancestors of levels that touch most of the tail do so, too: after a product come products.
+    """
     q = sum(columns[t] * gram.zz[t].shape[2] for t in tails)
     answer = []
     for s in order:
         n_levels = gram.zz[s].shape[2]
         touched = sum(np.bincount(pair_of(gram, s, t)[0], minlength=n_levels) * columns[t] for t in tails)
         pairs = 0.5 * float(np.sum(np.square(touched, dtype=float)))
-        if PRODUCT_ADVANTAGE * pairs >= n_levels * float(q) ** 2:
+        if "product" in answer or PRODUCT_ADVANTAGE * pairs >= n_levels * float(q) ** 2:
             answer.append("product")
         elif len(order) == 1 and columns[s] == 1:
             answer.append("classes")
@@ -108,21 +116,29 @@ def pair_lists(entries, tail: Tail) -> dict[tuple[int, int], PairList]:
 
 
 def class_list(entries, zz: np.ndarray, tail: Tail) -> ClassList:
-    """The products of all pairs, added up over levels of a random intercept with the same ZᵀWZ, (L,)."""
+    """The products of all pairs, added up over levels of a random intercept with the same ZᵀWZ, (L,).
+
+    With B (L, q) the border and B_c the same with each level's columns moved to the block of its class, they are the lower
+    triangles of the blocks of B_cᵀB: one sparse product.
+    """
     _, first_of, where = np.unique(zz, return_index=True, return_inverse=True)
-    keys, values = [], []
-    for s, t, i, j, place, counts in _shared(entries, tail):
-        product = entries[s][2][0][:, None, i] * entries[t][2][0][None, :, j]
-        keys.append((place * first_of.size + where[entries[s][0][i]]).ravel())
-        values.append((product * counts).ravel())
-    key, value = np.concatenate(keys), np.concatenate(values)
-    order = np.argsort(key)
-    key, value = key[order], value[order]
-    begin = np.flatnonzero(np.diff(key, prepend=-1))
-    total = np.add.reduceat(value, begin)
-    size = bucket(begin.size)
-    place, group = np.divmod(key[begin], first_of.size)
-    return ClassList(index(pad_last(first_of[group], size)), index(pad_last(place, size)), pad_last(total, size))
+    level = np.concatenate([np.broadcast_to(e[0], e[2][0].shape).ravel() for e in entries])
+    column = np.concatenate([tail.rows(t, e[1]).ravel() for t, e in enumerate(entries)])
+    value = np.concatenate([e[2][0].ravel() for e in entries])
+    border = sparse.csr_array((value, (level, column)), shape=(zz.size, tail.size))
+    by_class = (where[level] * tail.size + column, level)
+    products = sparse.csr_array((value, by_class), shape=(first_of.size * tail.size, zz.size)) @ border
+    row = np.repeat(np.arange(products.shape[0]), np.diff(products.indptr))
+    lower = products.indices <= row % tail.size
+    group, place = np.divmod(row[lower] * tail.size + products.indices[lower], tail.size**2)
+    runs = -(-np.bincount(group, minlength=first_of.size) // RUN)
+    within = np.arange(group.size) - np.searchsorted(group, group)
+    target = (np.cumsum(runs) - runs)[group] * RUN + within
+    size = bucket(int(runs.sum()))
+    places, totals = np.zeros(size * RUN, dtype=np.int64), np.zeros(size * RUN)
+    places[target], totals[target] = place, products.data[lower]
+    first = pad_last(np.repeat(first_of, runs), size)
+    return ClassList(index(first), index(places.reshape(size, RUN)), totals.reshape(size, RUN))
 
 
 def congruence(matrix, lambdas, tail: Tail):
@@ -149,7 +165,7 @@ def congruence(matrix, lambdas, tail: Tail):
 
 def less_classes(matrix, entries: ClassList, share):
     """Take the classes' products, each times the `share` (L,) of its level, off the tail."""
-    flat = matrix.ravel().at[entries.place].add(-share[entries.level] * entries.value)
+    flat = matrix.ravel().at[entries.place].add(-share[entries.level, None] * entries.value)
     return flat.reshape(matrix.shape)
 
 
@@ -162,18 +178,9 @@ def less_pairs(matrix, lists: dict[tuple[int, int], PairList], across):
     return flat.reshape(matrix.shape)
 
 
-def less_product(matrix, tail: Tail, n_levels: int, level, column, across):
-    """The same with the whitened border written out."""
-    k = across[0].shape[0]
-    written = [
-        jnp.zeros((k, n_levels, tail.columns[t], tail.levels[t]))
-        .at[:, level[t], :, column[t]]
-        .add(entry.transpose(2, 0, 1))
-        .reshape(k * n_levels, -1)
-        for t, entry in enumerate(across)
-    ]
-    border = jnp.concatenate(written, axis=1)
-    return matrix - border.T @ border
+def written_out(across):
+    """Whitened borders that are grids as one matrix (k L, q)."""
+    return jnp.concatenate([grid.reshape(grid.shape[0] * grid.shape[1], -1) for grid in across], axis=1)
 
 
 def _shared(entries, tail: Tail):

@@ -50,7 +50,7 @@ def forms(design: Design) -> list[str]:
 
     A chain of length one and the dense matrix see nothing of a design's layout: they are left out where another design
     has the same kinds of terms. Crossed factors: as the plan has it (a matrix product, in problems of this size), and by
-    pairs or classes for a few.
+    pairs or classes for a few; "both" is a chain that begins with pairs and ends with a product.
     """
     if len(design.problem.factors) == 1:
         return ["levels", "classes", *(["nested", "dense"] if design.id in KINDS_OF_TERMS else [])]
@@ -58,7 +58,8 @@ def forms(design: Design) -> list[str]:
     if design.structure in KIND:
         return ["nested", *dense]
     classes = design.id in ("crossed2_balanced", "crossed2_sparse")
-    return ["product", *(["pairs"] if design.id in BOTH_WAYS else []), *(["classes"] if classes else []), *dense]
+    both = ["both"] if design.id == "nested2_x_item" else []
+    return ["product", *both, *(["pairs"] if design.id in BOTH_WAYS else []), *(["classes"] if classes else []), *dense]
 
 
 ROWS = [(design.id, form) for design in DESIGNS.values() for form in forms(design)]
@@ -94,7 +95,9 @@ def model_of(name: str, form: str) -> Model:
     elif form in ("levels", "classes"):
         plan = replace(plan, unique=form == "classes")
     else:
-        plan = replace(plan, ways=(form,) * plan.n_chain)
+        plan = replace(
+            plan, ways=("pairs",) * (plan.n_chain - 1) + ("product",) if form == "both" else (form,) * plan.n_chain
+        )
     reduced = pls.reduce(plan, model.gram, model.response, model.coordinates)
     return replace(model, plan=plan, reduced=jax.tree.map(jnp.asarray, reduced))
 

@@ -10,6 +10,8 @@ LAPACK. Batches of matrices themselves (lanes) go through a sequential loop, sin
 calls in flight can hang on a CPU. Called by the plans with a dense tail.
 """
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap, sequential_vmap
@@ -97,11 +99,12 @@ def _logdet_jvp(primals, tangents):
     s, chol = primals
     ds, _ = tangents
     inverse = _inverse(s, chol)
-    return _logdet(s, chol), jnp.sum((2.0 * jnp.tril(inverse) - jnp.diag(jnp.diagonal(inverse))) * ds)
+    return _logdet(s, chol), jnp.sum((2.0 * inverse - jnp.diag(jnp.diagonal(inverse))) * ds)
 
 
 @jax.custom_jvp
 def _inverse(s, chol):
+    """The lower triangle of the inverse."""
     return _inverse_from(chol)
 
 
@@ -121,14 +124,13 @@ def _triangular_inverse(lower):
 
 
 def _square(lower):
-    """LᵀL of a lower triangle by halves."""
-    n = lower.shape[0]
-    if n <= LEAF:
-        return lower.T @ lower
-    h = n // 2
-    below, last = lower[h:, :h], lower[h:, h:]
-    corner = below.T @ last
-    return jnp.block([[_square(lower[:h, :h]) + below.T @ below, corner], [corner.T, _square(last)]])
+    """Lower triangle of LᵀL for a lower triangle L, in strips of rows without most of the zeros."""
+    upper, n = lower.T, lower.shape[0]
+    ends = [*range(0, n, LEAF), n]
+    square = jnp.zeros_like(lower)
+    for a, b in itertools.pairwise(ends):
+        square = square.at[a:b, :b].set(upper[a:b, a:] @ upper[:b, a:].T)
+    return jnp.tril(square)
 
 
 @_inverse.defjvp
@@ -136,4 +138,5 @@ def _inverse_jvp(primals, tangents):
     s, chol = primals
     ds, _ = tangents
     inverse = _inverse(s, chol)
-    return inverse, -inverse @ _mirrored(ds) @ inverse
+    full = _mirrored(inverse)
+    return inverse, -jnp.tril(full @ _mirrored(ds) @ full)

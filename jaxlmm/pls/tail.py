@@ -27,6 +27,9 @@ PRODUCT_ADVANTAGE = 16
 """How many multiplications of a matrix product take as long as one of a scattered pair."""
 
 
+IN_BOUNDS: dict[str, Any] = {"mode": "promise_in_bounds", "wrap_negative_indices": False}
+"""A layout's indices need no check."""
+
 RUN = 16
 """Products of one class that stand together, so that its share is looked up, and its derivative summed, once for all."""
 
@@ -41,7 +44,7 @@ class PairList(NamedTuple):
 
 
 class ClassList(NamedTuple):
-    """Sums over the levels of a class, in rows that belong to one class: its first level (R,), places and values (R, RUN)."""
+    """Sums over the levels of a class, in columns that belong to one class: its first level (R,), places, values (RUN, R)."""
 
     level: Any
     place: Any
@@ -138,7 +141,7 @@ def class_list(entries, zz: np.ndarray, tail: Tail) -> ClassList:
     places, totals = np.zeros(size * RUN, dtype=np.int64), np.zeros(size * RUN)
     places[target], totals[target] = place, products.data[lower]
     first = pad_last(np.repeat(first_of, runs), size)
-    return ClassList(index(first), index(places.reshape(size, RUN)), totals.reshape(size, RUN))
+    return ClassList(index(first), index(places.reshape(size, RUN).T), totals.reshape(size, RUN).T)
 
 
 def congruence(matrix, lambdas, tail: Tail):
@@ -165,7 +168,7 @@ def congruence(matrix, lambdas, tail: Tail):
 
 def less_classes(matrix, entries: ClassList, share):
     """Take the classes' products, each times the `share` (L,) of its level, off the tail."""
-    flat = matrix.ravel().at[entries.place].add(-share[entries.level, None] * entries.value)
+    flat = matrix.ravel().at[entries.place].add(-share[entries.level] * entries.value, **IN_BOUNDS)
     return flat.reshape(matrix.shape)
 
 
@@ -174,7 +177,7 @@ def less_pairs(matrix, lists: dict[tuple[int, int], PairList], across):
     flat = matrix.ravel()
     for (s, t), pairs in lists.items():
         left, right = across[s][:, :, pairs.first], across[t][:, :, pairs.second]
-        flat = flat.at[pairs.place].add(-jnp.einsum("kap,kbp->abp", left, right) * pairs.counts)
+        flat = flat.at[pairs.place].add(-jnp.einsum("kap,kbp->abp", left, right) * pairs.counts, **IN_BOUNDS)
     return flat.reshape(matrix.shape)
 
 

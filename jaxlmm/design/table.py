@@ -304,6 +304,8 @@ def as_floats(values: Any, what: str) -> np.ndarray:
     DataError
         When they are not numbers.
     """
+    if type(values) is np.ndarray and values.dtype.kind in "iuf":
+        return values.astype(float)
     try:
         array = np.asarray(nw.from_native(values, series_only=True, pass_through=True))
         if array.dtype.kind not in "biufO":

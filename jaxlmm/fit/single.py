@@ -66,15 +66,15 @@ def prepare(design: Design, plan: str = "auto") -> Model:
     return Model(gram, response, coordinates, chosen, reduced)
 
 
-def with_response(model: Model, design: Design) -> Model:
-    """The model of a design that differs from the model's own in its response only."""
-    gram, response, coordinates = pls.standardize(pls.CrossProducts.from_design(design))
-    reduced = model.plan.module.compress_response(model.plan, model.reduced.layout, gram, response)
+def with_response(model: Model, responder: pls.Responder, y: np.ndarray) -> Model:
+    """The model of another response (n,), an offset already subtracted, over the rows of the model's own."""
+    responses = responder.reduce(y[:, None])
+    response = responses.one()
+    reduced = model.plan.module.compress_response(model.plan, model.reduced.layout, model.gram, response)
     return replace(
         model,
-        gram=gram,
         response=response,
-        coordinates=coordinates,
+        coordinates=responses.coordinates(model.coordinates),
         reduced=model.reduced._replace(response=jax.device_put(reduced)),
     )
 

@@ -18,6 +18,7 @@ from jaxlmm.pls.grouped import modes as grouped_modes
 from jaxlmm.pls.information import curvature, information, slopes
 from jaxlmm.pls.plan import Plan, choose, same_partition
 from jaxlmm.pls.protocol import Reduced
+from jaxlmm.pls.responses import Responder, Responses
 from jaxlmm.pls.rows import Pairs
 from jaxlmm.pls.standard import Coordinates, Gram, Response, standardize
 from jaxlmm.pls.starting import starting_theta
@@ -30,7 +31,9 @@ __all__ = [
     "Plan",
     "Profile",
     "Reduced",
+    "Responder",
     "Response",
+    "Responses",
     "bucket",
     "choose",
     "conditional_variances",

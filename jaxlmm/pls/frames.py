@@ -67,9 +67,9 @@ class Frame:
         return self.map_to(Frame(np.zeros_like(self.shift), np.ones_like(self.scale), self.constant))
 
 
-def power_of_two(value: float) -> float:
-    """The power of two next to a positive value."""
-    return float(np.exp2(np.round(np.log2(value))))
+def power_of_two(value):
+    """The power of two next to a positive value, or to each of several."""
+    return np.exp2(np.round(np.log2(value)))
 
 
 def moments(column: np.ndarray) -> tuple[float, float, float]:

@@ -133,6 +133,12 @@ def sum_rows(design: Design) -> Sums:
     )
 
 
+def stored_columns(design: Design, frame: Frame, frames: tuple[Frame, ...]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """All rows of [1 X] (n, p + 1) and of each Z_t (n, k) in their frames."""
+    parts = [(chunk.f[:-1].T, [z.T for z in chunk.z]) for chunk in _chunks(design, frame, list(frames))]
+    return np.concatenate([f for f, _ in parts]), [np.concatenate(z) for z in zip(*(z for _, z in parts), strict=True)]
+
+
 def _chunks(design: Design, frame: Frame, frames: list[Frame]) -> Iterator[Chunk]:
     """The rows in their frames."""
     for begin in range(0, design.n_obs, ROWS):

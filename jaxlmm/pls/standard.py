@@ -21,7 +21,7 @@ import numpy as np
 from jaxlmm.covariance import Structure
 from jaxlmm.errors import DesignError
 from jaxlmm.pls.crossprod import CrossProducts
-from jaxlmm.pls.frames import power_of_two
+from jaxlmm.pls.frames import Frame, power_of_two
 from jaxlmm.pls.rows import Pairs
 
 RANK_TOLERANCE = 1e-7
@@ -83,6 +83,26 @@ class Response:
 
 
 @dataclass(frozen=True)
+class Basis:
+    """How rows of the user's columns come into standard coordinates.
+
+    Attributes
+    ----------
+    frame, factor_frames : Frame, tuple of Frame
+        In which [1 X y] and the columns of each grouping factor are stored.
+    to_x : (p_all + 1, p) array
+        XT from the stored columns of [1 X].
+    of_ones : (p,) array
+        Coefficients of the user's kept columns that make a column of ones; zero where none do.
+    """
+
+    frame: Frame
+    factor_frames: tuple[Frame, ...]
+    to_x: np.ndarray
+    of_ones: np.ndarray
+
+
+@dataclass(frozen=True)
 class Coordinates:
     """The way back from standard coordinates to the user's.
 
@@ -108,6 +128,8 @@ class Coordinates:
         Number of rows.
     sum_log_weights : float
         Σ log w̃, of the scaled weights.
+    basis : Basis or None
+        How rows come into these coordinates; None for a fit that was read from a file.
     """
 
     kept: np.ndarray
@@ -121,6 +143,7 @@ class Coordinates:
     terms: tuple[tuple[Structure, ...], ...]
     n_obs: int
     sum_log_weights: float
+    basis: Basis | None = None
 
     @property
     def n_fixed(self) -> int:
@@ -134,6 +157,14 @@ class Coordinates:
         return float(standard + change)
 
 
+def exact_fit() -> DesignError:
+    """The error for a response in the space of the fixed effects."""
+    return DesignError(
+        "the fixed effects reproduce the response exactly (residual sum of squares 0), so there is nothing "
+        "left to attribute to random effects; check the response, or remove fixed effects"
+    )
+
+
 def standardize(cross: CrossProducts) -> tuple[Gram, Response, Coordinates]:
     """Bring cross-products into standard coordinates.
 
@@ -142,7 +173,7 @@ def standardize(cross: CrossProducts) -> tuple[Gram, Response, Coordinates]:
     DesignError
         When no column of X is left, or the fixed effects reproduce the response exactly.
     """
-    omega = power_of_two(cross.triangle[0, 0] ** 2 / cross.n_obs)
+    omega = float(power_of_two(cross.triangle[0, 0] ** 2 / cross.n_obs))
     omega = omega if np.log2(omega) % 2 == 0 else 2.0 * omega
     triangle = cross.triangle / np.sqrt(omega)
     to_user = cross.frame.to_user()
@@ -164,12 +195,9 @@ def standardize(cross: CrossProducts) -> tuple[Gram, Response, Coordinates]:
     residual = residual - basis @ (basis.T @ residual)
     size = np.linalg.norm(residual)
     if not size > EXACT_FIT * np.linalg.norm(response + origin * ones):
-        raise DesignError(
-            "the fixed effects reproduce the response exactly (residual sum of squares 0), so there is nothing "
-            "left to attribute to random effects; check the response, or remove fixed effects"
-        )
+        raise exact_fit()
     total = float(ones @ ones)
-    scale = power_of_two(size / np.sqrt(total))
+    scale = float(power_of_two(size / np.sqrt(total)))
     orthogonal = np.linalg.solve(upper, np.eye(kept.size)) * np.sqrt(total)
     transform = back @ orthogonal
 
@@ -190,16 +218,16 @@ def standardize(cross: CrossProducts) -> tuple[Gram, Response, Coordinates]:
         within_xx,
     )
     zy = tuple(np.einsum("kml,m->kl", f.zf, to_y) / omega for f in cross.factors)
-    beta_user = back @ beta
+    of_ones = np.zeros(kept.size)
     constant = _constant_column(triangle, kept)
     if has_constant and constant is not None:
-        beta_user[constant] += origin / values[1 + kept[constant]]
+        of_ones[constant] = 1.0 / values[1 + kept[constant]]
     elif has_constant:
-        beta_user = beta_user + back @ np.linalg.solve(upper, along_ones) * origin
+        of_ones = back @ np.linalg.solve(upper, along_ones)
     coordinates = Coordinates(
         kept,
         dropped,
-        beta_user,
+        back @ beta + of_ones * origin,
         transform,
         float(np.log(np.abs(np.diagonal(orthogonal))).sum()),
         scale,
@@ -208,6 +236,7 @@ def standardize(cross: CrossProducts) -> tuple[Gram, Response, Coordinates]:
         tuple(f.terms for f in cross.factors),
         cross.n_obs,
         cross.sum_log_weights - cross.n_obs * np.log(omega),
+        Basis(cross.frame, tuple(f.frame for f in cross.factors), to_x[:-1], of_ones),
     )
     return gram, Response(zy, float(size / scale) ** 2, within_xy), coordinates
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 
 from jaxlmm.design import FactorTerms, Frame
 from jaxlmm.fit import Fit, Model
+from jaxlmm.pls import Responder
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ class Fitted:
     fit: Fit
     ddf: str
     timings: dict[str, float]
+
+    @functools.cached_property
+    def responder(self) -> Responder:
+        """What reduces other responses over the same rows."""
+        return Responder.of(self.frame.with_rows(), self.model.gram, self.model.coordinates)
 
     @property
     def coefficients(self) -> pd.Index:

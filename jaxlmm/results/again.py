@@ -49,7 +49,7 @@ def refitted(fitted: Fitted, control: Control, y: Any) -> Fitted:
     notices = check_response(frame.response, values, design.x, frame.fixed.names)
     design = replace(design, y=values if frame.offset is None else values - frame.offset)
     frame = replace(frame, design=design, notices=notices, table=_with_response(frame, values))
-    return fit_frame(frame, fitted.fit.reml, control, fitted.ddf, 0.0, like=fitted.model)
+    return fit_frame(frame, fitted.fit.reml, control, fitted.ddf, 0.0, like=fitted)
 
 
 def _with_response(frame: Frame, values: np.ndarray) -> pd.DataFrame:

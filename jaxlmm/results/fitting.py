@@ -11,19 +11,19 @@ import numpy as np
 
 from jaxlmm.design import Frame
 from jaxlmm.errors import ConvergenceWarning, DataError
-from jaxlmm.fit import Certificate, Control, Model, fit_model, prepare, with_response
+from jaxlmm.fit import Certificate, Control, fit_model, prepare, with_response
 from jaxlmm.report import Fitted
 
 PACKAGE = str(Path(__file__).parents[1])
 
 
 def fit_frame(
-    frame: Frame, reml: bool, control: Control, ddf: str, design_seconds: float, like: Model | None = None
+    frame: Frame, reml: bool, control: Control, ddf: str, design_seconds: float, like: Fitted | None = None
 ) -> Fitted:
     """Reduce the design, minimize the criterion, and keep the names beside the numbers.
 
-    The caller holds the double-precision scope. With `like`, the model of a fit that differs in the response only, its
-    plan and reduced gram are taken from there; the rows are summed again.
+    The caller holds the double-precision scope. With `like`, a fit that differs in the response only, everything but the
+    sums over the response is taken from there.
 
     Raises
     ------
@@ -47,7 +47,11 @@ def fit_frame(
             f"Control(start=...) must hold one finite number per covariance parameter, {n_theta} in this model"
         )
     begin = time.perf_counter()
-    model = prepare(frame.design, control.plan) if like is None else with_response(like, frame.design)
+    model = (
+        prepare(frame.design, control.plan)
+        if like is None
+        else with_response(like.model, like.responder, frame.design.y)
+    )
     middle = time.perf_counter()
     fit = fit_model(model, reml, control)
     end = time.perf_counter()

@@ -2,8 +2,7 @@
 
 Runs the workloads of `workloads.py` with jaxlmm and every peer that is installed, one after another and each in a
 process of its own, on an otherwise idle machine; checks that the objectives agree before a ratio is printed; writes
-`single_fit.csv` and the table `single_fit.md` beside this file. gpboost is left out: it has no formulas, and its
-crossed designs are iterative.
+`single_fit.csv` and the table `single_fit.md` beside this file.
 """
 
 from __future__ import annotations

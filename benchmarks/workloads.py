@@ -41,7 +41,7 @@ class Workload:
     reml: bool
     table: Callable[[], pd.DataFrame]
     repeat: int = 5
-    peers: tuple[str, ...] = ("lme4", "statsmodels", "glmm", "lme-python", "mixedlm")
+    peers: tuple[str, ...] = ("lme4", "statsmodels", "glmm", "lme-python", "mixedlm", "gpboost")
 
 
 def kb07_twin() -> pd.DataFrame:

@@ -103,9 +103,9 @@ def positions(terms: tuple[Structure, ...]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def lambda_(terms: tuple[Structure, ...], theta: jax.Array) -> jax.Array:
-    """Relative covariance factor (k, k) of one level of a grouping factor, from its part of θ."""
+    """Relative covariance factor (k, k, ...) of one level of a grouping factor, from its part of θ (n_theta, ...)."""
     k = n_columns(terms)
-    return jnp.zeros((k, k), theta.dtype).at[positions(terms)].set(theta)
+    return jnp.zeros((k, k, *theta.shape[1:]), theta.dtype).at[positions(terms)].set(theta)
 
 
 def lambda_array(terms: tuple[Structure, ...], theta: np.ndarray) -> np.ndarray:

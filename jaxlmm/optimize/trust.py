@@ -7,8 +7,8 @@ below a tolerance in units of the objective; that last step is still taken. The 
 criterion: near the boundary of the parameter space the objective behaves like θ⁴, and Newton's method turns
 linear there with small changes long before the end.
 
-`propose` and `accept` are pure JAX with the evaluation of the objective between them, so that one lane and a
-vmapped batch share them; the loop around them is the caller's.
+`propose` and `accept` are pure JAX with the evaluation of the objective between them, and take a batch of lanes on the last
+axis as they take one; the loop around them is the caller's.
 """
 
 from typing import Any, NamedTuple
@@ -31,6 +31,9 @@ ACCEPT = 1e-4
 
 FLAT = 1e-11
 """Curvature below this fraction of the largest is rounding error: a flat direction, not followed."""
+
+SHIFTS = 20
+"""Iterations for the length of a step on the region's edge: five are usual, the others are for bad starts."""
 
 Evaluation = tuple[jax.Array, jax.Array, jax.Array]
 """Value (), gradient (n,) and Hessian (n, n) of the objective at a point."""
@@ -62,7 +65,7 @@ class Proposal(NamedTuple):
 
 @pytree
 class State:
-    """Where one lane stands.
+    """Where one lane stands, or each of a batch on the last axes of all arrays.
 
     Attributes
     ----------
@@ -91,17 +94,19 @@ class State:
 def initial(theta, iteration=0, radius: float = 1.0) -> State:
     """State before the first evaluation: the first proposal is `theta` itself, and it is taken if it is defined there.
 
-    Arrays are NumPy's, so that a program that begins with it has nothing to compute before.
+    Arrays are NumPy's, so that a program that begins with it has nothing to compute before. `theta` (n, ...) may hold a batch.
     """
+    n, lanes = theta.shape[0], theta.shape[1:]
+    identity = np.eye(n).reshape(n, n, *(1 for _ in lanes))
     return State(
         theta,
-        np.asarray(np.inf),
+        np.full(lanes, np.inf),
         np.zeros(theta.shape),
-        np.eye(theta.shape[0]),
-        np.asarray(radius),
-        np.asarray(np.inf),
-        np.asarray(iteration - 1),
-        np.asarray(RUNNING),
+        np.array(np.broadcast_to(identity, (n, n, *lanes))),
+        np.full(lanes, radius),
+        np.full(lanes, np.inf),
+        np.full(lanes, iteration - 1),
+        np.full(lanes, RUNNING),
     )
 
 
@@ -113,7 +118,7 @@ def propose(state: State, scale: jax.Array) -> Proposal:
     scale : (n,) array
         Natural size of a change of each parameter; the region is a ball in units of it.
     """
-    gradient, hessian = state.gradient * scale, state.hessian * scale[:, None] * scale
+    gradient, hessian = state.gradient * scale, state.hessian * scale[:, None] * scale[None]
     step, predicted, newton = _model_step(gradient, hessian, state.radius)
     return Proposal(state.theta + scale * step, step, scale, predicted, newton)
 
@@ -121,13 +126,13 @@ def propose(state: State, scale: jax.Array) -> Proposal:
 def accept(state: State, proposal: Proposal, evaluation: Evaluation) -> State:
     """Take the proposed step or not, and resize the region; a lane that is done stays as it is."""
     value, gradient, hessian = evaluation
-    finite = jnp.isfinite(value) & jnp.all(jnp.isfinite(gradient)) & jnp.all(jnp.isfinite(hessian))
+    finite = jnp.isfinite(value) & jnp.all(jnp.isfinite(gradient), 0) & jnp.all(jnp.isfinite(hessian), (0, 1))
     actual = jnp.where(finite, state.value - value, -jnp.inf)
     noise = 64 * jnp.finfo(state.theta.dtype).eps * jnp.maximum(jnp.abs(state.value), 1.0)
     predicted = proposal.predicted
     ratio = jnp.where(predicted > noise, actual / predicted, jnp.where(actual >= -noise, 1.0, -1.0))
     taken = finite & (ratio > ACCEPT)
-    length = jnp.linalg.norm(proposal.step)
+    length = _norm(proposal.step)
     radius = jnp.where(
         ratio < 0.25,
         0.25 * length,
@@ -164,32 +169,41 @@ def symmetric_rank_one(state: State, proposal: Proposal, value: jax.Array, gradi
 def _model_step(gradient, hessian, radius):
     """Minimizer of the quadratic model in the ball, its predicted decrease, and whether it is Newton's step."""
     values, vectors = eigh(hessian)
-    slopes = vectors.T @ gradient
-    floor = FLAT * jnp.max(jnp.abs(values)) + jnp.finfo(values.dtype).tiny
+    slopes = jnp.sum(vectors * gradient[:, None], axis=0)
+    floor = FLAT * jnp.max(jnp.abs(values), axis=0) + jnp.finfo(values.dtype).tiny
     flat = jnp.abs(values) <= floor
     curvature = jnp.where(flat, floor, values)
-    lowest = jnp.min(curvature)
+    lowest = jnp.min(curvature, axis=0)
     newton_step = -slopes / jnp.where(curvature > 0, curvature, jnp.inf)
-    newton = (lowest > 0) & (jnp.linalg.norm(newton_step) <= radius)
-
-    def length(shift):
-        return jnp.linalg.norm(slopes / (curvature + shift))
+    newton = (lowest > 0) & (_norm(newton_step) <= radius)
 
     low = jnp.maximum(0.0, -lowest) * (1.0 + 1e-12) + 0.5 * floor
-    high = low + jnp.linalg.norm(slopes) / radius + floor
+    high = low + _norm(slopes) / radius + floor
 
-    def bisect(_, bounds):
-        low, high = bounds
-        middle = 0.5 * (low + high)
-        long = length(middle) > radius
-        return jnp.where(long, middle, low), jnp.where(long, high, middle)
+    def closer(_, bounds):
+        """Newton's method on 1/length - 1/radius, which is nearly linear in the shift, kept inside the bounds."""
+        low, shift, high = bounds
+        steps = slopes / (curvature + shift)
+        square = jnp.sum(steps**2, axis=0)
+        long = square > radius**2
+        low, high = jnp.where(long, shift, low), jnp.where(long, high, shift)
+        slope = jnp.sum(steps**2 / (curvature + shift), axis=0)
+        tried = shift + square / jnp.where(slope > 0, slope, 1.0) * (jnp.sqrt(square) / radius - 1.0)
+        inside = (slope > 0) & (tried > low) & (tried < high)
+        return low, jnp.where(inside, tried, 0.5 * (low + high)), high
 
-    shift = jax.lax.fori_loop(0, 60, bisect, (low, high))[1]
+    _, shift, high = jax.lax.fori_loop(0, SHIFTS, closer, (low, high, high))
+    shift = jnp.minimum(shift, high)
     inside = -slopes / (curvature + shift)
     # The hard case: no slope along the lowest curvature, so that the shifted step stays inside the ball.
-    missing = jnp.sqrt(jnp.maximum(radius**2 - jnp.sum(inside**2), 0.0))
+    missing = jnp.sqrt(jnp.maximum(radius**2 - jnp.sum(inside**2, axis=0), 0.0))
     toward = jnp.where(slopes[0] > 0, -1.0, 1.0)
     inside = inside.at[0].add(jnp.where(lowest < 0, toward * missing, 0.0))
     coordinates = jnp.where(newton, newton_step, inside)
-    predicted = -(slopes @ coordinates + 0.5 * coordinates @ (jnp.where(flat, 0.0, values) * coordinates))
-    return vectors @ coordinates, predicted, newton
+    predicted = -jnp.sum(coordinates * (slopes + 0.5 * jnp.where(flat, 0.0, values) * coordinates), axis=0)
+    return jnp.sum(vectors * coordinates[None], axis=1), predicted, newton
+
+
+def _norm(vector):
+    """Euclidean length of vectors (n, ...)."""
+    return jnp.sqrt(jnp.sum(vector**2, axis=0))

@@ -68,7 +68,7 @@ def lambdas(plan: Plan, theta: jax.Array) -> tuple[jax.Array, ...]:
 
 
 def natural_scale(plan: Plan, theta: jax.Array) -> jax.Array:
-    """Size (n_theta,) of a natural change of each parameter: that of its row of Λ, at least one.
+    """Size (n_theta, ...) of a natural change of each parameter: that of its row of Λ, at least one.
 
     A row of Λ is the effect that one column has on the response; where it is a thousand times the residual's standard
     deviation, a change by one is nothing.

@@ -1,7 +1,7 @@
 """Time per iteration against n, levels, k and p: `python benchmarks/growth.py` on an idle machine.
 
-One iteration is one evaluation of value, gradient and Hessian, the step included, of a warm compiled program: it begins at the
-cross-products, so that it must not depend on the number of rows. Writes `growth.csv`, `growth.md` and `growth.png`.
+One iteration is one evaluation of value, gradient and Hessian, the step included, of a warm compiled program: it begins at
+the cross-products, so that it must not depend on the number of rows. Writes `growth.csv`, `growth.md` and `growth.png`.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ GRID = {
     "k": [1, 2, 4, 8],
     "p": [2, 4, 16, 64],
 }
+LABELS = {"n": "rows n", "levels": "levels", "k": "random-effects columns k", "p": "fixed-effects columns p"}
 PLANS = ("grouped", "nested", "crossed")
 LARGEST_CROSSED = 10**4
 """Levels beyond which the crossed design is left out: its second factor has a tenth as many, and is dense."""
@@ -87,14 +88,13 @@ def main() -> None:
                 rows.append({"plan": plan, "against": what, **sizes, "ms": 1e3 * seconds(plan, **sizes)})
                 print(rows[-1], flush=True)
     frame = pd.DataFrame(rows)
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, jax {jax.__version__} on {jax.devices()[0]}"
+    where = f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
+    machine = f"{where}, jax {jax.__version__} on {jax.devices()[0]}"
     frame.assign(machine=machine).to_csv(HERE / "growth.csv", index=False)
     lines = ["| against | plan | " + " | ".join(["smallest", "", "", "largest"]) + " |", "|---|---|---|---|---|---|"]
     for (what, plan), part in frame.groupby(["against", "plan"], sort=False):
-        cells = [
-            f"{row[what]:.0e}: {row.ms:.2g} ms" if row[what] >= 1e4 else f"{row[what]}: {row.ms:.2g} ms"
-            for _, row in part.iterrows()
-        ]
+        shown = [f"{value:.0e}" if value >= 10**4 else f"{value}" for value in part[what]]
+        cells = [f"{value}: {ms:.2g} ms" for value, ms in zip(shown, part.ms, strict=True)]
         lines.append(f"| {what} | {plan} | " + " | ".join(cells + [""] * (4 - len(cells))) + " |")
     base = ", ".join(f"{name} = {value:,}" for name, value in BASE.items())
     text = "\n".join(lines) + f"\n\nMilliseconds of one iteration; where not varied, {base}. {machine}\n"
@@ -105,9 +105,9 @@ def main() -> None:
         for plan, style in zip(PLANS, ("o-", "s--", "^:"), strict=True):
             part = frame[(frame.plan == plan) & (frame.against == what)]
             axis.loglog(part[what], part.ms, style, label=plan)
-        axis.set_xlabel(
-            {"n": "rows n", "levels": "levels", "k": "random-effects columns k", "p": "fixed-effects columns p"}[what]
-        )
+        axis.set_xlabel(LABELS[what])
+        axis.set_xticks(GRID[what], [f"{value:,}" if value < 10**4 else f"{value:.0e}" for value in GRID[what]])
+        axis.minorticks_off()
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("one iteration, ms")
     axes[0].legend(title="plan")

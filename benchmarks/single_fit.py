@@ -35,7 +35,9 @@ print(time.perf_counter() - begin, fit.objective)
 def main() -> None:
     """Run everything and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", action="append", help="a workload's name; may be given several times")
+    parser.add_argument(
+        "--only", action="append", help="a workload whose rows are made anew; may be given several times"
+    )
     parser.add_argument("--limit", type=float, default=300.0, help="seconds after which a peer is stopped")
     options = parser.parse_args()
     rows = []
@@ -56,10 +58,17 @@ def main() -> None:
     frame["machine"] = (
         f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
     )
-    name = "single_fit" if not options.only else "single_fit_part"
-    frame.to_csv(HERE / f"{name}.csv", index=False)
-    (HERE / f"{name}.md").write_text(markdown(frame))
+    if options.only and (HERE / "single_fit.csv").exists():
+        frame = replaced(pd.read_csv(HERE / "single_fit.csv"), frame)
+    frame.to_csv(HERE / "single_fit.csv", index=False)
+    (HERE / "single_fit.md").write_text(markdown(frame))
     print(markdown(frame))
+
+
+def replaced(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+    """The table with the rows of some workloads, all their packages together, from another run."""
+    parts = [(new if name in set(new.workload) else old).query("workload == @name") for name in old.workload.unique()]
+    return pd.concat([*parts, new[~new.workload.isin(old.workload)]], ignore_index=True)
 
 
 def run(package: str, name: str, limit: float) -> dict:

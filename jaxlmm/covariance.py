@@ -116,6 +116,26 @@ def lambda_array(terms: tuple[Structure, ...], theta: np.ndarray) -> np.ndarray:
     return matrix
 
 
+def lambda_lanes(terms: tuple[Structure, ...], theta: np.ndarray) -> np.ndarray:
+    """Λ (R, k, k) of lanes, from θ (n_theta, R), on the host."""
+    k = n_columns(terms)
+    matrix = np.zeros((theta.shape[1], k, k))
+    rows, columns = positions(terms)
+    matrix[:, rows, columns] = theta.T
+    return matrix
+
+
+def canonical_lanes(terms: tuple[Structure, ...], factors: np.ndarray) -> np.ndarray:
+    """θ (R, n_theta) of the canonical Λ of each lane, for block-diagonal factors (R, k, k)."""
+    pieces, offset = [], 0
+    for term in terms:
+        block = slice(offset, offset + term.size)
+        rows, columns = term.positions()
+        pieces.append(term.canonicalize(factors[:, block, block])[:, rows, columns])
+        offset += term.size
+    return np.concatenate(pieces, axis=1)
+
+
 def canonical_theta(terms: tuple[Structure, ...], factor: np.ndarray) -> np.ndarray:
     """θ of the canonical Λ with Λ Λᵀ = F Fᵀ, for a block-diagonal (k, k) factor F."""
     pieces, offset = [], 0
@@ -136,25 +156,26 @@ def lower_factor(factor: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    factor : (k, r) array
-        F; r may differ from k.
+    factor : (..., k, r) array
+        F, or a batch of them; r may differ from k.
 
     Returns
     -------
-    (k, k) array
+    (..., k, k) array
         L.
     """
-    k, r = factor.shape
-    lower = np.zeros((k, k))
-    directions = np.zeros((k, r))
-    for i, row in enumerate(factor):
-        rest = row.copy()
+    *lanes, k, r = factor.shape
+    lower = np.zeros((*lanes, k, k))
+    directions = np.zeros((*lanes, k, r))
+    for i in range(k):
+        row = factor[..., i, :]
+        rest = row
         for _ in range(2):
-            along = directions @ rest
-            lower[i] += along
-            rest = rest - along @ directions
-        pivot = np.linalg.norm(rest)
-        if pivot > NEGLIGIBLE * np.linalg.norm(row):
-            lower[i, i] = pivot
-            directions[i] = rest / pivot
+            along = np.einsum("...ir,...r->...i", directions, rest)
+            lower[..., i, :] += along
+            rest = rest - np.einsum("...i,...ir->...r", along, directions)
+        pivot = np.linalg.norm(rest, axis=-1)
+        opens = pivot > NEGLIGIBLE * np.linalg.norm(row, axis=-1)
+        lower[..., i, i] = np.where(opens, pivot, lower[..., i, i])
+        directions[..., i, :] = np.where(opens, 1.0 / np.where(opens, pivot, 1.0), 0.0)[..., None] * rest
     return lower

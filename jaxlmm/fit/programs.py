@@ -7,6 +7,7 @@ data are traced. So a second fit of a similar shape compiles nothing.
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 
 from jaxlmm import optimize, pls
 from jaxlmm.fit.compiling import program
@@ -44,6 +45,26 @@ def minimize_by_gradients(plan, reduced, state, reml, limit):
         return replace(optimize.accept(state, proposal, (value, gradient, hessian)), hessian=hessian)
 
     return _while_running(step, state, limit)
+
+
+@program(0)
+def minimize_lanes(plan, reduced, state, reml, limit):
+    """`minimize` for lanes of one grouping factor on the last axis, in lock-step; those that have stopped stay."""
+
+    def step(state):
+        proposal = optimize.propose(state, pls.natural_scale(plan, state.theta))
+        return optimize.accept(state, proposal, pls.lanes.curvature(plan, reduced, proposal.theta, reml))
+
+    def running(state):
+        return jnp.any((state.status == optimize.RUNNING) & (state.iteration < limit))
+
+    return jax.lax.while_loop(running, step, state)
+
+
+@program(0)
+def profile_lanes(plan, reduced, lam, reml):
+    """The criterion and its parts at relative covariance factors (k, k, lanes), and ∂d/∂(ΛΛᵀ) there."""
+    return pls.lanes.profile(plan, reduced, lam, reml), pls.lanes.slopes(plan, reduced, lam, reml)
 
 
 @program(0)

@@ -81,10 +81,22 @@ def with_response(model: Model, responder: pls.Responder, y: np.ndarray) -> Mode
 
 def fit_model(model: Model, reml: bool, control: Control = Control()) -> Fit:
     """Minimize the criterion and certify the minimum."""
-    flag = float(reml)
     theta = control.start
     if theta is None:
         theta = pls.starting_theta(model.gram, model.response, model.plan.terms)
+    state, slope = search(model, theta, float(reml), control)
+    fit = evaluate(model, np.asarray(state.theta), reml, _certificate(model, state, slope))
+    unit = model.coordinates.scale * np.sqrt(model.coordinates.weight_scale)
+    if not fit.sigma > EXACT * unit:
+        raise DesignError(
+            "the random effects reproduce the response exactly (residual standard deviation 0 to rounding), so the "
+            "likelihood has no maximum; check the response, or remove random effects"
+        )
+    return fit
+
+
+def search(model: Model, theta: np.ndarray, flag: float, control: Control) -> tuple[optimize.State, float]:
+    """Minimize from θ, leaving the boundary or settling on it; and the slope there (NaN off the boundary)."""
     state = _minimize(model, theta, flag, control.max_iterations)
     slope = np.nan
     for _ in range(ROUNDS):
@@ -104,14 +116,7 @@ def fit_model(model: Model, reml: bool, control: Control = Control()) -> Fit:
         else:
             slope = np.nan
         break
-    fit = evaluate(model, np.asarray(state.theta), reml, _certificate(model, state, slope))
-    unit = model.coordinates.scale * np.sqrt(model.coordinates.weight_scale)
-    if not fit.sigma > EXACT * unit:
-        raise DesignError(
-            "the random effects reproduce the response exactly (residual standard deviation 0 to rounding), so the "
-            "likelihood has no maximum; check the response, or remove random effects"
-        )
-    return fit
+    return state, slope
 
 
 def _minimize(model: Model, theta: np.ndarray, reml: float, limit: int, iteration: int = 0) -> optimize.State:

@@ -1,6 +1,6 @@
 """Minimizing a smooth function of a few dozen parameters, one lane or many."""
 
-from jaxlmm.optimize.eigen import eigh
+from jaxlmm.optimize.eigen import JACOBI, eigh
 from jaxlmm.optimize.trust import (
     CONVERGED,
     FLAT,
@@ -20,6 +20,7 @@ from jaxlmm.optimize.trust import (
 __all__ = [
     "CONVERGED",
     "FLAT",
+    "JACOBI",
     "RUNNING",
     "STALLED",
     "STATUS_NAMES",

@@ -59,7 +59,9 @@ def _cyclic(a: jax.Array) -> tuple[jax.Array, jax.Array]:
     def unfinished(carry):
         step, m, _ = carry
         off = sum(jnp.abs(m[i][j]) for i in range(n) for j in range(i + 1, n))
-        return (step < SWEEPS) & jnp.any(off > DIAGONAL * functools.reduce(jnp.maximum, (jnp.abs(m[i][i]) for i in range(n))))
+        return (step < SWEEPS) & jnp.any(
+            off > DIAGONAL * functools.reduce(jnp.maximum, (jnp.abs(m[i][i]) for i in range(n)))
+        )
 
     def sweep(carry):
         step, m, v = carry

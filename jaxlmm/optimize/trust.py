@@ -94,7 +94,8 @@ class State:
 def initial(theta, iteration=0, radius: float = 1.0) -> State:
     """State before the first evaluation: the first proposal is `theta` itself, and it is taken if it is defined there.
 
-    Arrays are NumPy's, so that a program that begins with it has nothing to compute before. `theta` (n, ...) may hold a batch.
+    Arrays are NumPy's, so that a program that begins with it has nothing to compute before. `theta` (n, ...) may hold a
+    batch.
     """
     n, lanes = theta.shape[0], theta.shape[1:]
     identity = np.eye(n).reshape(n, n, *(1 for _ in lanes))

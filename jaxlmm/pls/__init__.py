@@ -1,5 +1,6 @@
 """Penalized least squares: from cross-products to the profiled criterion and its estimates."""
 
+from jaxlmm.pls import lanes
 from jaxlmm.pls.bucket import bucket
 from jaxlmm.pls.criterion import (
     Profile,
@@ -15,6 +16,7 @@ from jaxlmm.pls.criterion import (
 from jaxlmm.pls.crossprod import CrossProducts
 from jaxlmm.pls.estimates import conditional_variances, estimates, expanded, trim
 from jaxlmm.pls.grouped import modes as grouped_modes
+from jaxlmm.pls.grouped import unique_blocks
 from jaxlmm.pls.information import curvature, information, slopes
 from jaxlmm.pls.plan import Plan, choose, same_partition
 from jaxlmm.pls.protocol import Reduced
@@ -44,6 +46,7 @@ __all__ = [
     "grouped_modes",
     "information",
     "lambdas",
+    "lanes",
     "natural_scale",
     "objective",
     "profile",
@@ -55,4 +58,5 @@ __all__ = [
     "standardize",
     "starting_theta",
     "trim",
+    "unique_blocks",
 ]

@@ -5,13 +5,17 @@ but N_x is everybody's: with S_g any k by k matrix of a level and lane,
 
     Σ_g N_xgᵀ S_g N_xg = G s,    G (p², k² levels) fixed,    s (k² levels, lanes),
 
-is one matrix product for all lanes, and so is its adjoint, Σ_pq K_pq N_xg ⊗ N_xg. The rest is elementwise over (levels, lanes).
-Sums over k and over small p are written out, so that each is one vectorized loop over the lanes. Called by `fit.lanes`.
+is one matrix product for all lanes, and so is its adjoint, Σ_pq K_pq N_xg ⊗ N_xg. The rest is elementwise over
+(levels, lanes). Sums over k and over small p are written out, so that each is one vectorized loop over the lanes. Called by
+`fit.lanes`.
 
-Responses keep `grouped`'s form with a last axis of lanes: N_y (k, levels, R), or for classes Σ N_x ⊗ N_y (k, k, p, classes, R)
-and Σ N_y ⊗ N_y (k, k, classes, R); then XᵀWy (p, R) and yᵀWy (R,) within the levels.
+Responses keep `grouped`'s form with a last axis of lanes: N_y (k, levels, R), or for classes Σ N_x ⊗ N_y
+(k, k, p, classes, R) and Σ N_y ⊗ N_y (k, k, classes, R); then XᵀWy (p, R) and yᵀWy (R,) within the levels.
 """
 
+import functools
+import operator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import jax
@@ -19,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlmm.covariance import lambda_, positions
-from jaxlmm.linalg import inverse_factor, logdet, matmul, transpose
+from jaxlmm.linalg import inverse_factor, logdet, transpose
 from jaxlmm.pls.protocol import Reduced
 
 
@@ -62,8 +66,8 @@ def curvature(plan, reduced: Reduced, theta: jax.Array, reml) -> tuple[jax.Array
     pair = _level_sums(m, 2.0 * q - count * m)
     e = jnp.zeros((rows.size, *lam.shape)).at[np.arange(rows.size), rows].set(jnp.swapaxes(lam, 0, 1)[columns])
     e = e + jnp.swapaxes(e, 1, 2)
-    inner = sum(e[:, i, j, None, None] * pair[j, :, :, i][None] for i in range(k) for j in range(k))
-    hessian = sum(inner[:, None, i, j] * e[None, :, i, j] for i in range(k) for j in range(k))
+    inner = _added(e[:, i, j, None, None] * pair[j, :, :, i][None] for i in range(k) for j in range(k))
+    hessian = _added(inner[:, None, i, j] * e[None, :, i, j] for i in range(k) for j in range(k))
     same = (columns[:, None] == columns)[:, :, None]
     hessian = hessian + 2.0 * same * g[rows[:, None], rows[None, :]]
     hessian = hessian + _of_fixed_effects(plan, reduced, found, residual, lam, (rows, columns), reml)
@@ -93,10 +97,10 @@ def _first(plan, reduced: Reduced, lam: jax.Array, reml) -> _Pass:
     response, xy, yy = reduced.response
     if plan.unique:
         cross, own = response
-        xy = xy + sum(jnp.sum(share[i, j] * cross[i, j], axis=-2) for i in range(k) for j in range(k))
-        yy = yy + sum(jnp.sum(share[i, j] * own[i, j], axis=-2) for i in range(k) for j in range(k))
+        xy = xy + _added(jnp.sum(share[i, j] * cross[i, j], axis=-2) for i in range(k) for j in range(k))
+        yy = yy + _added(jnp.sum(share[i, j] * own[i, j], axis=-2) for i in range(k) for j in range(k))
     else:
-        solved = sum(share[:, j] * response[j] for j in range(k))
+        solved = _added(share[:, j] * response[j] for j in range(k))
         xy = xy + gram.nx.transpose(1, 0, 2).reshape(p, -1) @ solved.reshape(-1, lanes)
         yy = yy + jnp.sum(solved * response, axis=(0, 1))
 
@@ -106,7 +110,7 @@ def _first(plan, reduced: Reduced, lam: jax.Array, reml) -> _Pass:
     degrees = reduced.n_obs - reml * reduced.n_fixed
     value = (
         log_determinant
-        - 2.0 * reml * sum(jnp.log(inverse[j, j]) for j in range(p))
+        - 2.0 * reml * _added(jnp.log(inverse[j, j]) for j in range(p))
         + degrees * (1.0 + jnp.log(2.0 * jnp.pi * pwrss / degrees))
         - reduced.sum_log_weights
     )
@@ -130,7 +134,7 @@ def _second(plan, reduced: Reduced, found: _Pass, reml):
     fixed = reml * _product(transpose(w), w)
     if plan.unique:
         cross, own = response
-        along = sum(cross[:, :, j] * beta[j] for j in range(p))
+        along = _added(cross[:, :, j] * beta[j] for j in range(p))
         residual = own - along - jnp.swapaxes(along, 0, 1) + adjoint(beta[:, None] * beta[None])
         middle = adjoint(fixed) + ratio * residual
     else:
@@ -154,27 +158,24 @@ def _of_fixed_effects(plan, reduced: Reduced, found: _Pass, residual, lam, where
     if plan.unique:
         cross = reduced.response[0][0]
         both = [(i, j) for i in range(k) for j in range(k)]
-        xy = -sum(jnp.sum(sides[:, i, j, None] * cross[i, j], axis=-2) for i, j in both)
-        xe = jnp.swapaxes(xy, 0, 1) - sum(xx[:, j] * beta[j] for j in range(p))
-        ee = -sum(jnp.sum(sides[:, i, j] * residual[i, j], axis=-2) for i, j in both)
+        xy = -_added(jnp.sum(sides[:, i, j, None] * cross[i, j], axis=-2) for i, j in both)
+        xe = jnp.swapaxes(xy, 0, 1) - _added(xx[:, j] * beta[j] for j in range(p))
+        ee = -_added(jnp.sum(sides[:, i, j] * residual[i, j], axis=-2) for i, j in both)
     else:
-        along = sum(sides[:, :, j] * residual[j] for j in range(k))  # (n, k, levels, lanes)
+        along = _added(sides[:, :, j] * residual[j] for j in range(k))  # (n, k, levels, lanes)
         flat = jnp.moveaxis(along, 0, 2).reshape(k * levels, n * lanes)
         xe = -(gram.nx.transpose(1, 0, 2).reshape(p, -1) @ flat).reshape(p, n, lanes)
         ee = -jnp.sum(along * residual, axis=(1, 2))
-    xe = sum(w[:, None, j] * xe[j] for j in range(p))  # (p, n, lanes), whitened
-    xx = matmul_lanes(matmul_lanes(w[:, :, None], xx), transpose(w)[:, :, None])
+    xe = _added(w[:, None, j] * xe[j] for j in range(p))  # (p, n, lanes), whitened
+    xx = _product(_product(w[:, :, None], xx), transpose(w)[:, :, None])
     ratio = (reduced.n_obs - reml * reduced.n_fixed) / found.profile.pwrss
-    crossed = sum(xe[j, :, None] * xe[j, None] for j in range(p))
-    both_ways = jnp.sum(xx[:, :, :, None] * xx[:, :, None], axis=(0, 1)) if p > 4 else sum(
-        xx[i, j, :, None] * xx[i, j, None] for i in range(p) for j in range(p)
+    crossed = _added(xe[j, :, None] * xe[j, None] for j in range(p))
+    both_ways = (
+        jnp.sum(xx[:, :, :, None] * xx[:, :, None], axis=(0, 1))
+        if p > 4
+        else _added(xx[i, j, :, None] * xx[i, j, None] for i in range(p) for j in range(p))
     )
     return -reml * both_ways - 2.0 * ratio * crossed - ratio / found.profile.pwrss * ee[:, None] * ee[None]
-
-
-def matmul_lanes(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Product over the first two axes, whatever follows."""
-    return sum(a[:, j, None] * b[None, j] for j in range(a.shape[1]))
 
 
 def _shared_outer(plan, gram) -> jax.Array:
@@ -189,9 +190,14 @@ def _level_sums(a: jax.Array, b: jax.Array) -> jax.Array:
 
 def _product(a: jax.Array, b: jax.Array) -> jax.Array:
     """Product of small matrices over the first two axes, written out; the others broadcast."""
-    return sum(a[:, j, None] * b[None, j] for j in range(a.shape[1]))
+    return _added(a[:, j, None] * b[None, j] for j in range(a.shape[1]))
 
 
 def _apply(a: jax.Array, v: jax.Array) -> jax.Array:
     """Small matrices (n, m, R) times vectors (m, R)."""
-    return sum(a[:, j] * v[j] for j in range(a.shape[1]))
+    return _added(a[:, j] * v[j] for j in range(a.shape[1]))
+
+
+def _added(parts: Iterable[jax.Array]) -> jax.Array:
+    """The sum, written out."""
+    return functools.reduce(operator.add, parts)

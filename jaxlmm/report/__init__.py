@@ -14,11 +14,14 @@ from jaxlmm.report.components import (
     vcomp,
 )
 from jaxlmm.report.record import Fitted
+from jaxlmm.report.replicates import NOT_ESTIMATES, replicates
+from jaxlmm.report.replicates import estimates as replicate_estimates
 from jaxlmm.report.rows import fitted_values, response
 from jaxlmm.report.summary import Summary, summarize
 from jaxlmm.report.tidy import augment, coefficients, glance, tidy
 
 __all__ = [
+    "NOT_ESTIMATES",
     "Fitted",
     "Summary",
     "as_arrow",
@@ -32,6 +35,8 @@ __all__ = [
     "random_effects",
     "ranef",
     "ranef_long",
+    "replicate_estimates",
+    "replicates",
     "response",
     "summarize",
     "terms",

@@ -1,5 +1,6 @@
-"""New responses from a fitted model."""
+"""New responses from a fitted model, and their refits."""
 
-from jaxlmm.resample.simulate import simulate
+from jaxlmm.resample.bootstrap import bootstrap, joined
+from jaxlmm.resample.simulate import check_replicates, simulate
 
-__all__ = ["simulate"]
+__all__ = ["bootstrap", "check_replicates", "joined", "simulate"]

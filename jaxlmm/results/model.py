@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from jaxlmm.precision import double
 from jaxlmm.report import Fitted, Summary
 from jaxlmm.results import saving
 from jaxlmm.results.again import refitted, updated
+from jaxlmm.results.bootstrap import Bootstrap, draw
 from jaxlmm.results.estimates import Estimates
 from jaxlmm.results.spellings import NOT_IN_PREDICT, NOT_IN_REFIT, NOT_IN_SIMULATE, refuse
 
@@ -156,6 +158,43 @@ class MixedModelResults(Estimates):
         refuse(elsewhere, NOT_IN_SIMULATE, "simulate()")
         mean = report.fitted_values(self._fitted, random=False)
         return resample.simulate(self._fitted.frame.design, self._fitted.fit, mean, n, seed)
+
+    @double
+    def bootstrap(self, n: int = 1000, seed: int = 0, kind: str = "parametric") -> Bootstrap:
+        """Fit the model again to responses drawn from it.
+
+        Parameters
+        ----------
+        n : int
+            Number of replicates.
+        seed : int
+            The same seed draws the same replicates; replicate i depends on (seed, i) and not on n.
+        kind : {"parametric", "residual"}
+            New normal random effects and errors; or the conditional modes and residuals resampled, after both are given the
+            variances of the fit (Carpenter, Goldstein & Rasbash 2003, Appl. Stat. 52(4)).
+
+        Returns
+        -------
+        Bootstrap
+
+        Raises
+        ------
+        DataError
+            When an argument is not known.
+
+        Examples
+        --------
+        >>> import jaxlmm
+        >>> fit = jaxlmm.lmer("Reaction ~ Days + (Days | Subject)", jaxlmm.load_dataset("sleepstudy"))
+        >>> fit.bootstrap(1000, seed=1).conf_int().loc["Days"].round(0)
+        lower     7.0
+        upper    13.0
+        Name: Days, dtype: float64
+        """
+        resample.check_replicates(n, seed)
+        control = replace(self._control, start=None)
+        lanes = draw(self._fitted, control, np.arange(n), seed, kind)
+        return Bootstrap(self._fitted, control, lanes, seed, kind)
 
     # Reports
 

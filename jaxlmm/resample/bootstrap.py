@@ -1,0 +1,86 @@
+"""Refits of responses that are drawn from a fit: the bootstrap, as lanes.
+
+For one grouping factor a parametric replicate is drawn as sufficient statistics (`sufficient`); for other designs, and for
+the residual bootstrap, responses are drawn and reduced (`simulate`, `pls.responses`). Every lane starts at the fit's own θ.
+Called by `results`; the caller holds the double-precision scope.
+"""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from jaxlmm.design import Design
+from jaxlmm.errors import DataError
+from jaxlmm.fit import Batch, Control, Fit, LaneFits, Model, fit_lanes
+from jaxlmm.pls import Responder
+from jaxlmm.resample import sufficient
+from jaxlmm.resample.simulate import draw_residuals, draw_responses
+
+KINDS = ("parametric", "residual")
+
+ROUND = 4096
+"""Replicates that are drawn and fitted before the next are."""
+
+ROUND_NUMBERS = 2**25
+"""Responses are drawn for so many replicates at once that they hold no more numbers than this."""
+
+
+def bootstrap(
+    model: Model,
+    fit: Fit,
+    design: Design,
+    mean: np.ndarray,
+    responder: Callable[[], Responder],
+    replicates: np.ndarray,
+    seed: int,
+    kind: str,
+    control: Control,
+) -> LaneFits:
+    """Draw the replicates with these numbers and fit them.
+
+    Parameters
+    ----------
+    mean : (n,) array
+        X β̂, without the offset.
+    responder : callable
+        Gives the fit's `Responder`; asked only where responses are drawn.
+
+    Raises
+    ------
+    DataError
+        When the kind is not known.
+    """
+    if kind not in KINDS:
+        raise DataError(f"kind={kind!r} is not known; write " + " or ".join(map(repr, KINDS)))
+    if kind == "parametric" and model.plan.kind == "grouped":
+        own = sufficient.sampler(model, fit)
+        size = ROUND
+
+        def draw(part: np.ndarray) -> Batch:
+            return sufficient.draw(model, fit, own, seed, part)
+    else:
+        reduce, size = responder(), max(1, min(ROUND, ROUND_NUMBERS // design.n_obs))
+        drawn = draw_responses if kind == "parametric" else draw_residuals
+
+        def draw(part: np.ndarray) -> Batch:
+            return _reduced(model, reduce, drawn(design, fit, mean, part, seed))
+
+    parts = [
+        fit_lanes(model, draw(replicates[begin : begin + size]), fit.reml, fit.standard_theta, control)
+        for begin in range(0, replicates.size, size)
+    ]
+    return joined(parts)
+
+
+def _reduced(model: Model, responder: Responder, responses: np.ndarray) -> Batch:
+    """Drawn responses as lanes; one that the fixed effects reproduce is a lane with an exact fit."""
+    found = responder.reduce(responses)
+    plan, layout = model.plan, model.reduced.layout
+    lanes = [plan.module.compress_response(plan, layout, model.gram, found.one(i)) for i in range(responses.shape[1])]
+    return Batch(jax.tree.map(lambda *leaves: np.stack(leaves, axis=-1), *lanes), found.scale, found.beta)
+
+
+def joined(parts: list[LaneFits]) -> LaneFits:
+    """Lanes one after another."""
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)

@@ -1,13 +1,16 @@
 """Which algorithm a design gets: looks at structure once, on the host, and answers a static `Plan`.
 
-A factor is nested in another when each of its levels occurs with one level of the other only. The chain of
-nested factors with the most columns is eliminated blockwise; whatever is left is the dense tail. Called by
-`fit`; `MODULES` is the only place that knows all plans, and a new plan is one module and one line there.
+A factor is nested in another when each of its levels occurs with one level of the other only. A chain of nested factors is
+eliminated blockwise, the one for which counting multiplications on the pattern of zeros gives the fewest; whatever is left is
+the dense tail. Called by `fit`; `MODULES` is the only place that knows all plans, and a new plan is one module and one line
+there.
 """
 
 import functools
 from dataclasses import dataclass, field
 from types import ModuleType
+
+import numpy as np
 
 from jaxlmm.covariance import Structure, n_columns, n_theta
 from jaxlmm.errors import DesignError
@@ -105,7 +108,7 @@ def choose(gram: Gram, terms: tuple[tuple[Structure, ...], ...], kind: str = "au
     """
     levels = tuple(zz.shape[2] for zz in gram.zz)
     columns = [n_columns(t) for t in terms]
-    chain = _longest_chain(gram, levels, columns)
+    chain = _cheapest_chain(gram, levels, columns)
     tail = tuple(t for t in range(len(levels)) if t not in chain)
     natural = "grouped" if len(levels) == 1 else "crossed" if tail else "nested"
     if kind == "auto":
@@ -138,15 +141,31 @@ def choose(gram: Gram, terms: tuple[tuple[Structure, ...], ...], kind: str = "au
     )
 
 
-def _longest_chain(gram: Gram, levels, columns) -> tuple[int, ...]:
-    """The chain of nested factors, finest first, that has the most columns."""
+def _cheapest_chain(gram: Gram, levels, columns) -> tuple[int, ...]:
+    """The chain of nested factors, finest first, whose elimination and dense tail take the fewest multiplications."""
     by_size = sorted(range(len(levels)), key=lambda t: (-levels[t], t))
 
     @functools.cache
-    def best_from(position: int) -> tuple[int, tuple[int, ...]]:
+    def longest_from(position: int) -> tuple[int, tuple[int, ...]]:
         s = by_size[position]
-        tails = [best_from(later) for later in range(position + 1, len(by_size)) if is_nested(gram, s, by_size[later])]
+        tails = [
+            longest_from(later) for later in range(position + 1, len(by_size)) if is_nested(gram, s, by_size[later])
+        ]
         weight, rest = max(tails, key=lambda item: item[0], default=(0, ()))
         return weight + levels[s] * columns[s], (s, *rest)
 
-    return max((best_from(i) for i in range(len(by_size))), key=lambda item: item[0])[1]
+    chains = [longest_from(position)[1] for position in range(len(by_size))]
+    return min(chains, key=lambda chain: elimination_count(gram, chain, levels, columns))
+
+
+def elimination_count(gram: Gram, chain: tuple[int, ...], levels, columns) -> float:
+    """Multiplications of one evaluation, roughly: what each level of the chain fills, and the tail's Cholesky factor."""
+    tail = [t for t in range(len(levels)) if t not in chain]
+    count = sum(columns[t] * levels[t] for t in tail) ** 3 / 3.0
+    for d, s in enumerate(chain):
+        touched = columns[s] + sum(columns[e] for e in chain[d + 1 :])
+        for t in tail:
+            pair = gram.pairs[min(s, t), max(s, t)]
+            touched = touched + columns[t] * np.bincount(pair.first if s < t else pair.second, minlength=levels[s])
+        count += 0.5 * columns[s] * float(np.sum(np.square(touched, dtype=float) * np.ones(levels[s])))
+    return count

@@ -9,7 +9,9 @@ designs take that path for every lane, from the start they are given.
 No lane is dropped: each ends with a status. Called by `resample`; the caller holds the double-precision scope.
 """
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -21,6 +23,7 @@ from jaxlmm.covariance import canonical_lanes, lambda_lanes, n_columns
 from jaxlmm.fit import boundary, programs
 from jaxlmm.fit.record import Model
 from jaxlmm.fit.single import EXACT, ROUNDING, Control, search
+from jaxlmm.precision import double
 from jaxlmm.pytrees import pytree
 
 FIRST = 8
@@ -34,6 +37,9 @@ CHUNK_BYTES = 2**25
 
 ARRAYS = 16
 """Arrays (k, k, levels, lanes) that an evaluation holds at once, roughly."""
+
+MOST_THREADS = 8
+"""Lanes that take the path of a single fit at the same time."""
 
 STATUSES = ("converged", "rounding error", "iteration limit", "no further decrease", "exact fit")
 """What a lane may end with; the first two are minima. The last: the model reproduces the response."""
@@ -107,10 +113,17 @@ def fit_lanes(model: Model, batch: Batch, reml: bool, start: np.ndarray, control
     lam, status, iterations, retried = (
         _together(model, batch, start, reml, control) if together else _nothing(model, lanes)
     )
-    for lane in np.flatnonzero(retried):
-        theta, status[lane], iterations[lane] = _alone(model, batch, start, int(lane), reml, control)
-        for own, found in zip(lam, boundary.numpy_lambdas(plan, theta), strict=True):
-            own[lane] = found
+
+    @double
+    def one(lane: int):
+        return _alone(model, batch, start, lane, reml, control)
+
+    # Programs of one lane leave a processor free; threads do not share JAX's precision, so each asks for its own.
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool:
+        for lane, result in zip(np.flatnonzero(retried), pool.map(one, np.flatnonzero(retried).tolist()), strict=True):
+            theta, status[lane], iterations[lane] = result
+            for own, found in zip(lam, boundary.numpy_lambdas(plan, theta), strict=True):
+                own[lane] = found
     return _in_users_units(model, batch, lam, status, iterations, retried, reml)
 
 
@@ -208,7 +221,7 @@ def _smallest(model: Model, lam: np.ndarray) -> np.ndarray:
 
 def _alone(model: Model, batch: Batch, start: np.ndarray, lane: int, reml: bool, control: Control):
     """One lane by the path of a single fit: θ, status and iterations."""
-    response = jax.tree.map(lambda leaf: np.ascontiguousarray(leaf[..., lane]), batch.response)
+    response = jax.tree.map(lambda leaf: np.array(leaf[..., lane]), batch.response)
     own = replace(model, reduced=model.reduced._replace(response=response))
     state, _ = search(own, np.array(start[:, lane]), float(reml), control)
     status = {optimize.CONVERGED: CONVERGED, optimize.STALLED: STALLED}.get(int(state.status), LIMIT)
@@ -236,7 +249,7 @@ def _in_users_units(model: Model, batch: Batch, lam, status, iterations, retried
             )
     else:
         for lane in range(lanes):
-            response = jax.tree.map(lambda leaf, lane=lane: np.ascontiguousarray(leaf[..., lane]), batch.response)
+            response = jax.tree.map(lambda leaf, lane=lane: np.array(leaf[..., lane]), batch.response)
             factors = [own[lane] for own in lam]
             found = jax.device_get(programs.profile(plan, model.reduced._replace(response=response), factors, flag))
             value[lane], pwrss[lane] = found.objective, found.pwrss

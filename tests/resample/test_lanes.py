@@ -1,0 +1,99 @@
+"""Lanes: each is the fit of its own response, whatever stands beside it."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+from jaxlmm import pls
+from jaxlmm.fit import Batch, Control, Model, fit_lanes, fit_model, prepare
+from jaxlmm.fit import lanes as driver
+from jaxlmm.resample.simulate import draw_responses
+from tests.designs import random_designs
+from tests.fit.models import design_of
+
+pytestmark = pytest.mark.usefixtures("double", "quick_programs")
+
+DESIGNS = {design.id: design for design in random_designs()}
+TOGETHER = ["one_intercept", "one_us2_balanced", "one_us2_ragged", "one_weights", "one_us2_diag2"]
+ALONE = ["nested2_unbalanced", "crossed2_slopes"]
+OBJECTIVE = 1e-6
+COVARIANCE = 1e-4
+LANES = 24
+
+
+def responses(name: str) -> tuple[Model, np.ndarray, list]:
+    """A design's model, drawn responses, a third of them without random effects (for singular minima), and their models."""
+    design = design_of(DESIGNS[name].problem)
+    model = prepare(design)
+    fit = fit_model(model, True)
+    y = draw_responses(design, fit, np.zeros(design.n_obs), np.arange(LANES), 3)
+    y[:, ::3] = np.random.default_rng(1).normal(size=y[:, ::3].shape)
+    return model, y, [prepare(replace(design, y=y[:, lane])) for lane in range(LANES)]
+
+
+def batch_of(name: str, model: Model, y: np.ndarray) -> Batch:
+    found = pls.Responder.of(design_of(DESIGNS[name].problem), model.gram, model.coordinates).reduce(y)
+    plan, layout = model.plan, model.reduced.layout
+    parts = [plan.module.compress_response(plan, layout, model.gram, found.one(i)) for i in range(y.shape[1])]
+    return Batch(jax.tree.map(lambda *leaves: np.stack(leaves, axis=-1), *parts), found.scale, found.beta)
+
+
+@pytest.mark.parametrize("reml", [True, False], ids=["REML", "ML"])
+@pytest.mark.parametrize("name", [*TOGETHER, *ALONE])
+def test_a_lane_is_the_fit_of_its_response(name: str, reml: bool) -> None:
+    model, y, own = responses(name)
+    start = pls.starting_theta(model.gram, model.response, model.plan.terms)
+    found = fit_lanes(model, batch_of(name, model, y), reml, start, Control())
+    ends = np.cumsum([0, *(sum(t.n_theta for t in terms) for terms in model.plan.terms)])
+    for lane, single in enumerate(own):
+        fit = fit_model(single, reml)
+        assert found.status[lane] <= 1
+        assert found.objective[lane] == pytest.approx(fit.objective, abs=OBJECTIVE)
+        assert found.sigma[lane] == pytest.approx(fit.sigma, rel=COVARIANCE)
+        np.testing.assert_allclose(
+            found.beta[lane], fit.beta, rtol=0, atol=COVARIANCE * np.sqrt(np.diag(fit.unscaled_vcov)).max() * fit.sigma
+        )
+        errors = fit.sigma * np.sqrt(np.diag(fit.unscaled_vcov))
+        np.testing.assert_allclose(found.std_error[lane], errors, rtol=COVARIANCE)
+        for t, lam in enumerate(fit.lambdas):
+            mine = driver.lambda_lanes(model.plan.terms[t], found.theta[lane, ends[t] : ends[t + 1], None])[0]
+            np.testing.assert_allclose(
+                mine @ mine.T, lam @ lam.T, rtol=0, atol=COVARIANCE * max(1.0, np.abs(lam).max()) ** 2
+            )
+        assert found.singular[lane] == bool(fit.certificate.singular)
+    assert found.singular.any()
+
+
+@pytest.mark.parametrize("name", ["one_us2_balanced", "one_us2_ragged"])
+def test_neighbours_and_chunks_do_not_matter(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, y, _ = responses(name)
+    start = pls.starting_theta(model.gram, model.response, model.plan.terms)
+    whole = fit_lanes(model, batch_of(name, model, y), True, start, Control())
+    some = np.array([5, 0, 17])
+    few = fit_lanes(model, batch_of(name, model, y[:, some]), True, start, Control())
+    monkeypatch.setattr(driver, "FIRST", 3)
+    monkeypatch.setattr(driver, "WIDEST", 16)
+    cut = fit_lanes(model, batch_of(name, model, y), True, start, Control())
+    for other, lanes in ((few, some), (cut, np.arange(LANES))):
+        np.testing.assert_allclose(other.objective, whole.objective[lanes], rtol=1e-8)
+        np.testing.assert_allclose(other.sigma, whole.sigma[lanes], rtol=1e-8)
+        np.testing.assert_array_equal(other.singular, whole.singular[lanes])
+
+
+def test_a_lane_that_runs_out_of_steps_says_so() -> None:
+    model, y, _ = responses("one_us2_ragged")
+    start = 30.0 * pls.starting_theta(model.gram, model.response, model.plan.terms)
+    found = fit_lanes(model, batch_of("one_us2_ragged", model, y), True, start, Control(max_iterations=1))
+    assert (found.status == driver.LIMIT).all()
+
+
+def test_an_exact_fit_is_a_status() -> None:
+    """Two responses: one drawn, one in the space of the fixed effects."""
+    model, y, _ = responses("one_us2_ragged")
+    design = design_of(DESIGNS["one_us2_ragged"].problem)
+    batch = batch_of("one_us2_ragged", model, np.column_stack([y[:, 0], design.x @ np.ones(design.n_fixed)]))
+    start = pls.starting_theta(model.gram, model.response, model.plan.terms)
+    found = fit_lanes(model, batch, True, start, Control())
+    assert found.status.tolist() == [driver.CONVERGED, driver.EXACT_FIT]

@@ -1,0 +1,160 @@
+"""`fit.bootstrap`: against lme4's bootMer, against itself, and what it says about failures."""
+
+import functools
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import ks_2samp
+
+import jaxlmm
+from jaxlmm.errors import DataError
+from tests.reference.loader import HERE
+
+SLEEP = "Reaction ~ Days + (Days | Subject)"
+PENICILLIN = "diameter ~ 1 + (1 | plate) + (1 | sample)"
+SMALLEST_P = 1e-4
+"""Of two-sample Kolmogorov-Smirnov tests, seven columns: a false alarm in a thousand such suites, with the seeds fixed."""
+
+
+@functools.cache
+def sleepstudy() -> jaxlmm.MixedModelResults:
+    return jaxlmm.lmer(SLEEP, jaxlmm.load_dataset("sleepstudy"))
+
+
+@functools.cache
+def sleepstudy_draws() -> pd.DataFrame:
+    return sleepstudy().bootstrap(4000, seed=11).frame
+
+
+@functools.cache
+def penicillin() -> jaxlmm.MixedModelResults:
+    return jaxlmm.lmer(PENICILLIN, jaxlmm.load_dataset("penicillin"))
+
+
+def bootmer(name: str) -> pd.DataFrame:
+    return pd.read_csv(HERE / "bootmer" / f"{name}.csv")
+
+
+def assert_the_same_distribution(ours: pd.DataFrame, theirs: pd.DataFrame, columns: dict[str, str]) -> None:
+    for mine, other in columns.items():
+        assert ks_2samp(ours[mine].dropna(), theirs[other].dropna()).pvalue > SMALLEST_P, mine
+    share, expected = ours["singular"].mean(), theirs["singular"].mean()
+    error = np.sqrt(max(expected, 1e-3) * (1 / len(ours) + 1 / len(theirs)))
+    assert abs(share - expected) <= 4.0 * error
+
+
+def test_sleepstudy_is_distributed_as_bootmer_says() -> None:
+    columns = {
+        "Intercept": "(Intercept)",
+        "Days": "Days",
+        "sd__Intercept|Subject": "sd.Subject.(Intercept).NA",
+        "sd__Days|Subject": "sd.Subject.Days.NA",
+        "sd__Observation|Residual": "sd.Residual.NA.NA",
+        "cor__Intercept.Days|Subject": "cor.Subject.(Intercept).Days",
+    }
+    ours, theirs = sleepstudy_draws(), bootmer("sleepstudy")
+    assert_the_same_distribution(ours, theirs, {k: v for k, v in columns.items() if not k.startswith("cor")})
+    # On the boundary a correlation is one, or of nothing; how often that is, is compared above.
+    name = "cor__Intercept.Days|Subject"
+    assert ks_2samp(ours[~ours.singular][name], theirs[theirs.singular == 0][columns[name]]).pvalue > SMALLEST_P
+
+
+def test_penicillin_is_distributed_as_bootmer_says() -> None:
+    """Crossed factors: responses are drawn and every lane is fitted alone."""
+    ours = penicillin().bootstrap(400, seed=5).frame
+    columns = {
+        "Intercept": "(Intercept)",
+        "sd__Intercept|plate": "sd.plate.(Intercept).NA",
+        "sd__Intercept|sample": "sd.sample.(Intercept).NA",
+        "sd__Observation|Residual": "sd.Residual.NA.NA",
+    }
+    assert_the_same_distribution(ours, bootmer("penicillin"), columns)
+
+
+@pytest.mark.parametrize("weights", [None, "w"])
+def test_drawn_statistics_and_drawn_responses_have_one_distribution(weights: str | None) -> None:
+    """Sufficient statistics against y*: responses of `simulate`, each refitted, with unequal weights and ragged groups."""
+    data = jaxlmm.load_dataset("sleepstudy").iloc[:-5].assign(w=lambda d: 0.5 + np.arange(len(d)) % 7)
+    fit = jaxlmm.lmer(SLEEP, data, weights=weights)
+    drawn = fit.bootstrap(3000, seed=2).frame
+    again = [fit.refit(y) for y in fit.simulate(300, seed=9).T]
+    refits = pd.DataFrame(
+        {
+            "Days": [f.params["Days"] for f in again],
+            "sd__Observation|Residual": [f.sigma for f in again],
+            "sd__Days|Subject": [f.varcorr["sdcor"].iloc[1] for f in again],
+            "objective": [f.objective for f in again],
+            "singular": [f.is_singular for f in again],
+        }
+    )
+    assert_the_same_distribution(drawn, refits, {name: name for name in refits if name != "singular"})
+
+
+def test_replicates_depend_on_seed_and_number_only() -> None:
+    fit = sleepstudy()
+    whole, begun = sleepstudy_draws(), fit.bootstrap(30, seed=11)
+    longer = begun.append(20).frame
+    names = ["objective", "Days", "sd__Days|Subject"]
+    np.testing.assert_allclose(longer[names], whole[names].iloc[:50], rtol=1e-7)
+    assert longer["replicate"].tolist() == list(range(50))
+    assert not np.allclose(fit.bootstrap(30, seed=12).frame["Days"], whole["Days"][:30])
+
+
+def test_residual_bootstrap() -> None:
+    """Spread of coefficients as the fit says; new responses keep the fit's variances on average."""
+    fit = sleepstudy()
+    draws = fit.bootstrap(400, seed=4, kind="residual")
+    summary = draws.summary()
+    np.testing.assert_allclose(summary["std_error"][["Intercept", "Days"]], fit.bse, rtol=0.2)
+    assert summary["mean"]["sd__Observation|Residual"] == pytest.approx(fit.sigma, rel=0.05)
+    assert "residual" in repr(draws)
+
+
+def test_intervals() -> None:
+    """Percentile, basic and normal intervals against their definitions, from the frame."""
+    draws = sleepstudy().bootstrap(999, seed=1)
+    values = draws.frame["Days"].to_numpy()
+    low, high = np.quantile(values, [0.05, 0.95])
+    estimate = sleepstudy().params["Days"]
+    found = {
+        method: draws.conf_int(method=method, level=0.9).loc["Days"].tolist()
+        for method in ("percentile", "basic", "normal")
+    }
+    assert found["percentile"] == pytest.approx([low, high])
+    assert found["basic"] == pytest.approx([2 * estimate - high, 2 * estimate - low])
+    center, half = 2 * estimate - values.mean(), 1.6448536269514722 * values.std(ddof=1)
+    assert found["normal"] == pytest.approx([center - half, center + half])
+
+
+def test_failures_are_counted_and_kept() -> None:
+    fit = sleepstudy()
+    fit = jaxlmm.MixedModelResults(fit._fitted, replace(fit._control, max_iterations=1))
+    draws = fit.bootstrap(50, seed=1)
+    counts = draws.frame["status"].value_counts()
+    assert draws.n_failed == counts.get("iteration limit", 0) > 0
+    assert len(draws.frame) == 50
+    assert "failed" in repr(draws)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n": 0}, "n=0 is not a number of replicates"),
+        ({"n": True}, "n=True is not a number of replicates"),
+        ({"seed": 1.5}, "seed=1.5 is not an integer"),
+        ({"kind": "wild"}, "kind='wild' is not known; write 'parametric' or 'residual'"),
+    ],
+)
+def test_bad_arguments(arguments: dict, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        sleepstudy().bootstrap(**({"n": 10, "seed": 1} | arguments))
+
+
+def test_bad_intervals() -> None:
+    draws = sleepstudy().bootstrap(20, seed=1)
+    with pytest.raises(DataError, match="method='bca2' is not known"):
+        draws.conf_int(method="bca2")
+    with pytest.raises(DataError, match="level=95 is not a confidence level"):
+        draws.conf_int(level=95)

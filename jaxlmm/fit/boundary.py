@@ -26,6 +26,9 @@ SINGULAR = 1e-4
 INDIFFERENT = 1e-7
 """A change of the objective that is not worth a variance component."""
 
+LIFTED = 0.05
+"""Smallest singular value of Λ (standardized) at which a lane starts: every zero column is a stationary point."""
+
 BESIDE = 1e-5
 """δ: a variance of δ² (standardized) is below what makes a fit singular, and leaves G the digits of the gradient over δ."""
 
@@ -64,6 +67,22 @@ def numpy_lambdas(plan: pls.Plan, theta: np.ndarray) -> list[np.ndarray]:
     """Λ of each grouping factor as NumPy arrays."""
     parts = pls.split_theta(plan.terms, np.asarray(theta))
     return [lambda_array(terms, part) for terms, part in zip(plan.terms, parts, strict=True)]
+
+
+def lifted(plan: pls.Plan, theta: np.ndarray) -> np.ndarray:
+    """θ with no singular value of any Λ below LIFTED: a start from which every direction can be found."""
+    parts = []
+    for terms, lam in zip(plan.terms, numpy_lambdas(plan, theta), strict=True):
+        factor = np.zeros_like(lam)
+        for term, block in zip(terms, term_slices(terms), strict=True):
+            own = lam[block, block]
+            if term.name == "diag":
+                factor[block, block] = np.diag(np.maximum(np.abs(np.diagonal(own)), LIFTED))
+            else:
+                left, values, _ = np.linalg.svd(own)
+                factor[block, block] = left * np.maximum(values, LIFTED)
+        parts.append(canonical_theta(terms, factor))
+    return np.concatenate(parts)
 
 
 def truncate(

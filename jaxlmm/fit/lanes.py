@@ -9,9 +9,7 @@ designs take that path for every lane, from the start they are given.
 No lane is dropped: each ends with a status. Called by `resample`; the caller holds the double-precision scope.
 """
 
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -23,23 +21,22 @@ from jaxlmm.covariance import canonical_lanes, lambda_lanes, n_columns
 from jaxlmm.fit import boundary, programs
 from jaxlmm.fit.record import Model
 from jaxlmm.fit.single import EXACT, ROUNDING, Control, search
-from jaxlmm.precision import double
 from jaxlmm.pytrees import pytree
 
-FIRST = 8
+FIRST = 6
 """Steps that all lanes of a chunk take before the unfinished are brought together."""
 
-WIDEST, NARROWEST = 4096, 16
-"""Lanes of a chunk."""
+WIDEST, LEAST = 2048, 16
+"""Lanes of a wide chunk, at most and at least."""
+
+NARROW = 16
+"""A wide chunk has so many times the lanes of a narrow one: two widths, so that two programs do for any number of lanes."""
 
 CHUNK_BYTES = 2**25
 """Memory that the arrays of one chunk may take, roughly."""
 
 ARRAYS = 16
 """Arrays (k, k, levels, lanes) that an evaluation holds at once, roughly."""
-
-MOST_THREADS = 8
-"""Lanes that take the path of a single fit at the same time."""
 
 STATUSES = ("converged", "rounding error", "iteration limit", "no further decrease", "exact fit")
 """What a lane may end with; the first two are minima. The last: the model reproduces the response."""
@@ -113,17 +110,10 @@ def fit_lanes(model: Model, batch: Batch, reml: bool, start: np.ndarray, control
     lam, status, iterations, retried = (
         _together(model, batch, start, reml, control) if together else _nothing(model, lanes)
     )
-
-    @double
-    def one(lane: int):
-        return _alone(model, batch, start, lane, reml, control)
-
-    # Programs of one lane leave a processor free; threads do not share JAX's precision, so each asks for its own.
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool:
-        for lane, result in zip(np.flatnonzero(retried), pool.map(one, np.flatnonzero(retried).tolist()), strict=True):
-            theta, status[lane], iterations[lane] = result
-            for own, found in zip(lam, boundary.numpy_lambdas(plan, theta), strict=True):
-                own[lane] = found
+    for lane in np.flatnonzero(retried):
+        theta, status[lane], iterations[lane] = _alone(model, batch, start, int(lane), reml, control)
+        for own, found in zip(lam, boundary.numpy_lambdas(plan, theta), strict=True):
+            own[lane] = found
     return _in_users_units(model, batch, lam, status, iterations, retried, reml)
 
 
@@ -277,21 +267,28 @@ def _in_users_units(model: Model, batch: Batch, lam, status, iterations, retried
     )
 
 
-def _width(model: Model, lanes: int) -> int:
-    """Lanes of a chunk, a power of two."""
+def _width(model: Model) -> int:
+    """Lanes of a wide chunk, a power of two."""
     k, levels = model.reduced.gram.lower.shape[1:]
     p = model.reduced.gram.within.shape[0]
     most = CHUNK_BYTES / (8 * ARRAYS * (k * k * levels + p * p))
-    wanted = min(most, WIDEST, 2 ** np.ceil(np.log2(max(lanes, 1))))
-    return int(2 ** np.floor(np.log2(max(wanted, NARROWEST))))
+    return int(2 ** np.floor(np.log2(np.clip(most, LEAST, WIDEST))))
+
+
+def chunks(lanes: np.ndarray, wide: int) -> Iterator[np.ndarray]:
+    """Lanes in wide chunks, what is left in narrow ones; the last is filled up with its first lane."""
+    narrow, begin = max(wide // NARROW, 1), 0
+    while begin < lanes.size:
+        left = lanes.size - begin
+        width = wide if left > wide // 2 else narrow
+        part = lanes[begin : begin + width]
+        yield np.concatenate([part, np.full(width - part.size, part[0])])
+        begin += width
 
 
 def _chunks(model: Model, lanes: np.ndarray) -> Iterator[np.ndarray]:
-    """Lanes in chunks of one width; the last is filled up with its first lane."""
-    width = _width(model, lanes.size)
-    for begin in range(0, lanes.size, width):
-        part = lanes[begin : begin + width]
-        yield np.concatenate([part, np.full(width - part.size, part[0])])
+    """The same, as wide as memory allows."""
+    return chunks(lanes, _width(model))
 
 
 def _reduced(model: Model, batch: Batch, part: np.ndarray) -> pls.Reduced:

@@ -12,18 +12,19 @@ import numpy as np
 
 from jaxlmm.design import Design
 from jaxlmm.errors import DataError
-from jaxlmm.fit import Batch, Control, Fit, LaneFits, Model, fit_lanes
+from jaxlmm.fit import Batch, Control, Fit, LaneFits, Model, chunks, fit_lanes, lifted
+from jaxlmm.fit.lanes import NARROW
 from jaxlmm.pls import Responder
 from jaxlmm.resample import sufficient
 from jaxlmm.resample.simulate import draw_residuals, draw_responses
 
 KINDS = ("parametric", "residual")
 
-ROUND = 4096
-"""Replicates that are drawn and fitted before the next are."""
+DRAWN_TOGETHER = 4096
+"""Replicates that one program draws."""
 
 ROUND_NUMBERS = 2**25
-"""Responses are drawn for so many replicates at once that they hold no more numbers than this."""
+"""So many replicates are drawn and fitted before the next that they hold no more numbers than this."""
 
 
 def bootstrap(
@@ -55,19 +56,22 @@ def bootstrap(
         raise DataError(f"kind={kind!r} is not known; write " + " or ".join(map(repr, KINDS)))
     if kind == "parametric" and model.plan.kind == "grouped":
         own = sufficient.sampler(model, fit)
-        size = ROUND
+        numbers = sum(np.size(leaf) for leaf in jax.tree.leaves(model.reduced.response))
 
         def draw(part: np.ndarray) -> Batch:
-            return sufficient.draw(model, fit, own, seed, part)
+            wide = min(DRAWN_TOGETHER, max(NARROW, 2 ** int(np.log2(ROUND_NUMBERS / numbers))))
+            pieces = [sufficient.draw(model, fit, own, seed, piece) for piece in chunks(part, wide)]
+            return jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=-1)[..., : part.size], *pieces)
     else:
-        reduce, size = responder(), max(1, min(ROUND, ROUND_NUMBERS // design.n_obs))
+        reduce, numbers = responder(), design.n_obs
         drawn = draw_responses if kind == "parametric" else draw_residuals
 
         def draw(part: np.ndarray) -> Batch:
             return _reduced(model, reduce, drawn(design, fit, mean, part, seed))
 
+    size, start = max(ROUND_NUMBERS // numbers, 1), lifted(model.plan, fit.standard_theta)
     parts = [
-        fit_lanes(model, draw(replicates[begin : begin + size]), fit.reml, fit.standard_theta, control)
+        fit_lanes(model, draw(replicates[begin : begin + size]), fit.reml, start, control)
         for begin in range(0, replicates.size, size)
     ]
     return joined(parts)

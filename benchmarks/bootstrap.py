@@ -1,10 +1,12 @@
 """Parametric bootstrap against lme4's bootMer: `python benchmarks/bootstrap.py` on an idle machine.
 
-Replicates per second after compilation, of the same fitted model; lme4 runs fewer of them, since its time is linear. Writes `bootstrap.csv` and `bootstrap.md`.
+Replicates per second after compilation, of the same fitted model; lme4 runs fewer of them, since its time is linear. Writes
+`bootstrap.csv` and `bootstrap.md`.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -78,7 +80,7 @@ def main() -> None:
         text = (
             subprocess.run(call, capture_output=True, text=True, check=True, cwd=HERE).stdout.strip().splitlines()[-1]
         )
-        own = {"workload": name, "package": "jaxlmm"} | pd.read_json(text, typ="series", orient="index").to_dict()
+        own = {"workload": name, "package": "jaxlmm"} | json.loads(text)
         rows.append(own)
         if theirs:
             found = lme4_seconds(name, theirs)
@@ -105,6 +107,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        print(pd.Series(jaxlmm_seconds(sys.argv[1], int(sys.argv[2]))).to_json())
+        print(json.dumps(jaxlmm_seconds(sys.argv[1], int(sys.argv[2]))))
     else:
         main()

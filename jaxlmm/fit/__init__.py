@@ -2,7 +2,7 @@
 
 from jaxlmm.fit.boundary import lifted, numpy_lambdas
 from jaxlmm.fit.compiling import compile_cache
-from jaxlmm.fit.lanes import STATUSES, Batch, LaneFits, chunks, fit_lanes
+from jaxlmm.fit.lanes import STATUSES, Batch, LaneFits, batch_of, chunks, fit_lanes
 from jaxlmm.fit.record import Certificate, Fit, Model
 from jaxlmm.fit.single import Control, evaluate, fit_model, prepare, with_response
 from jaxlmm.fit.uncertainty import conditional_variances, prediction_variances
@@ -15,6 +15,7 @@ __all__ = [
     "Fit",
     "LaneFits",
     "Model",
+    "batch_of",
     "chunks",
     "compile_cache",
     "conditional_variances",

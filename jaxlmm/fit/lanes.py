@@ -92,6 +92,19 @@ class LaneFits:
     retried: np.ndarray
 
 
+def batch_of(model: Model, sums: pls.ClassSums | None, responses: pls.Responses) -> Batch:
+    """Responses as lanes; `sums` are the model's `pls.class_sums`."""
+    plan, layout = model.plan, model.reduced.layout
+    if plan.kind == "grouped":
+        assert responses.within is not None
+        response = pls.compress_lanes(sums, model.gram, responses.zy[0], responses.within)
+    else:
+        lanes = range(responses.scale.size)
+        one = [plan.module.compress_response(plan, layout, model.gram, responses.one(lane)) for lane in lanes]
+        response = jax.tree.map(lambda *leaves: np.stack(leaves, axis=-1), *one)
+    return Batch(response, responses.scale, responses.beta)
+
+
 def fit_lanes(model: Model, batch: Batch, reml: bool, start: np.ndarray, control: Control) -> LaneFits:
     """Fit every lane.
 

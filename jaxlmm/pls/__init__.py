@@ -15,8 +15,8 @@ from jaxlmm.pls.criterion import (
 )
 from jaxlmm.pls.crossprod import CrossProducts
 from jaxlmm.pls.estimates import conditional_variances, estimates, expanded, trim
+from jaxlmm.pls.grouped import ClassSums, class_sums, compress_lanes, compress_projected
 from jaxlmm.pls.grouped import modes as grouped_modes
-from jaxlmm.pls.grouped import unique_blocks
 from jaxlmm.pls.information import curvature, information, slopes
 from jaxlmm.pls.plan import Plan, choose, same_partition
 from jaxlmm.pls.protocol import Reduced
@@ -26,6 +26,7 @@ from jaxlmm.pls.standard import Coordinates, Gram, Response, standardize
 from jaxlmm.pls.starting import starting_theta
 
 __all__ = [
+    "ClassSums",
     "Coordinates",
     "CrossProducts",
     "Gram",
@@ -38,6 +39,9 @@ __all__ = [
     "Responses",
     "bucket",
     "choose",
+    "class_sums",
+    "compress_lanes",
+    "compress_projected",
     "conditional_variances",
     "curvature",
     "derivatives",
@@ -58,5 +62,4 @@ __all__ = [
     "standardize",
     "starting_theta",
     "trim",
-    "unique_blocks",
 ]

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import sparse
 
 from jaxlmm.linalg import back_substitute, inverse_factor, logdet, lower_blocks, matmul, transpose
 from jaxlmm.pls.bucket import bucket, pad_columns, pad_last
@@ -88,6 +89,51 @@ def compress_response(plan, layout, gram: Gram, response: Response):
     cross = _outer_sums(nx, ny, where, first.size)[:, :, :, 0]
     own = _outer_sums(ny, ny, where, first.size)[:, :, 0, 0]
     return (pad_last(cross, size), pad_last(own, size)), xy, yy
+
+
+class ClassSums(NamedTuple):
+    """Sparse matrices that add up over the levels of each class: (U, L), and weighted by each element of N_x (k p U, L)."""
+
+    members: sparse.csr_array
+    fixed: sparse.csr_array
+
+
+def compress_lanes(sums: ClassSums | None, gram: Gram, zy: np.ndarray, within: np.ndarray):
+    """Responses of R lanes: ZᵀWy (k, L, R), and what is within the levels (p + 1, R), as `lanes` wants them."""
+    _, projected = lower_blocks(gram.zz[0], np.ascontiguousarray(zy.transpose(0, 2, 1)))
+    return compress_projected(sums, gram, projected.transpose(0, 2, 1), within)
+
+
+def compress_projected(sums: ClassSums | None, gram: Gram, ny: np.ndarray, within: np.ndarray):
+    """The same from the responses' projections N_y (k, L, R)."""
+    k, levels, lanes = ny.shape
+    p = gram.zx[0].shape[1]
+    xy = np.concatenate([within[:-1], np.zeros((bucket(p) - p, lanes))])
+    if sums is None:
+        return np.pad(ny, [(0, 0), (0, bucket(levels) - levels), (0, 0)]), xy, within[-1]
+    members, fixed = sums
+    size = bucket(members.shape[0])
+    cross = np.zeros((k, k, bucket(p), size, lanes))
+    own = np.zeros((k, k, size, lanes))
+    for b in range(k):
+        cross[:, b, :p, : members.shape[0]] = (fixed @ ny[b]).reshape(k, p, -1, lanes)
+        for a in range(b + 1):
+            own[a, b, : members.shape[0]] = own[b, a, : members.shape[0]] = members @ (ny[a] * ny[b])
+    return (cross, own), xy, within[-1]
+
+
+def class_sums(plan, gram: Gram) -> ClassSums | None:
+    """How levels are added up into classes; None where each stands for itself."""
+    if not plan.unique:
+        return None
+    first, where, _ = unique_blocks(gram)
+    levels, classes = np.arange(where.size), first.size
+    members = sparse.csr_array((np.ones(where.size), (where, levels)), shape=(classes, where.size))
+    _, nx = lower_blocks(gram.zz[0], gram.zx[0])
+    k, p, _ = nx.shape
+    rows = np.arange(k * p)[:, None] * classes + where
+    entries = nx.ravel(), (rows.ravel(), np.broadcast_to(levels, rows.shape).ravel())
+    return ClassSums(members, sparse.csr_array(entries, shape=(k * p * classes, where.size)))
 
 
 def factor(plan, layout, gram, lambdas) -> Factor:

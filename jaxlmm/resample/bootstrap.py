@@ -12,9 +12,9 @@ import numpy as np
 
 from jaxlmm.design import Design
 from jaxlmm.errors import DataError
-from jaxlmm.fit import Batch, Control, Fit, LaneFits, Model, chunks, fit_lanes, lifted
+from jaxlmm.fit import Batch, Control, Fit, LaneFits, Model, batch_of, chunks, fit_lanes, lifted
 from jaxlmm.fit.lanes import NARROW
-from jaxlmm.pls import Responder
+from jaxlmm.pls import Responder, class_sums
 from jaxlmm.resample import sufficient
 from jaxlmm.resample.simulate import draw_residuals, draw_responses
 
@@ -63,11 +63,11 @@ def bootstrap(
             pieces = [sufficient.draw(model, fit, own, seed, piece) for piece in chunks(part, wide)]
             return jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=-1)[..., : part.size], *pieces)
     else:
-        reduce, numbers = responder(), design.n_obs
+        reduce, sums, numbers = responder(), class_sums(model.plan, model.gram), design.n_obs
         drawn = draw_responses if kind == "parametric" else draw_residuals
 
         def draw(part: np.ndarray) -> Batch:
-            return _reduced(model, reduce, drawn(design, fit, mean, part, seed))
+            return batch_of(model, sums, reduce.reduce(drawn(design, fit, mean, part, seed)))
 
     size, start = max(ROUND_NUMBERS // numbers, 1), lifted(model.plan, fit.standard_theta)
     parts = [
@@ -75,14 +75,6 @@ def bootstrap(
         for begin in range(0, replicates.size, size)
     ]
     return joined(parts)
-
-
-def _reduced(model: Model, responder: Responder, responses: np.ndarray) -> Batch:
-    """Drawn responses as lanes; one that the fixed effects reproduce is a lane with an exact fit."""
-    found = responder.reduce(responses)
-    plan, layout = model.plan, model.reduced.layout
-    lanes = [plan.module.compress_response(plan, layout, model.gram, found.one(i)) for i in range(responses.shape[1])]
-    return Batch(jax.tree.map(lambda *leaves: np.stack(leaves, axis=-1), *lanes), found.scale, found.beta)
 
 
 def joined(parts: list[LaneFits]) -> LaneFits:

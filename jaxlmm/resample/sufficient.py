@@ -27,57 +27,55 @@ RANK = 1e-12
 
 
 class Sampler(NamedTuple):
-    """What draws need: lower (k, k, L), nx (k, p, L), members (U, L) or None, Λ (k, k), σ, F (p, p), its rank (p,)."""
+    """What draws need: lower (k, k, L), Λ (k, k), σ, F (p, p), and which of its columns are there (p,)."""
 
     lower: Any
-    nx: Any
-    members: Any
     lam: Any
     sigma: Any
     root: Any
     present: Any
 
 
-def sampler(model: Model, fit: Fit) -> tuple[Sampler, float]:
-    """The sampler of a fit of one grouping factor, and the degrees of freedom of χ²."""
+Source = tuple[Sampler, pls.ClassSums | None, float]
+"""A sampler, how its levels are added up, and the degrees of freedom of χ²."""
+
+
+def sampler(model: Model, fit: Fit) -> Source:
+    """The sampler of a fit of one grouping factor."""
     gram, plan, coordinates = model.gram, model.plan, model.coordinates
-    p = coordinates.n_fixed
-    size = pls.bucket(p)
-    lower, nx = lower_blocks(gram.zz[0], np.pad(gram.zx[0], [(0, 0), (0, size - p), (0, 0)]))
+    lower, _ = lower_blocks(gram.zz[0], gram.zx[0])
     assert gram.within is not None
     values, vectors = np.linalg.eigh(gram.within)
     present = values > RANK * gram.xx
-    root, mask = np.zeros((size, size)), np.zeros(size)
-    root[:p, :p] = vectors * np.sqrt(np.where(present, values, 0.0))
-    mask[:p] = present
+    root = vectors * np.sqrt(np.where(present, values, 0.0))
     rank = int(np.sum(np.einsum("kkl->kl", lower) > 0)) + int(present.sum())
-    members = None
-    if plan.unique:
-        _, where, _ = pls.unique_blocks(gram)
-        members = np.zeros((model.reduced.gram.count.size, where.size))
-        members[where, np.arange(where.size)] = 1.0
     sigma = fit.sigma / (coordinates.scale * np.sqrt(coordinates.weight_scale))
     (lam,) = numpy_lambdas(plan, fit.standard_theta)
-    return Sampler(lower, nx, members, lam, np.float64(sigma), root, mask), float(coordinates.n_obs - rank)
+    return (
+        Sampler(lower, lam, np.float64(sigma), root, present.astype(float)),
+        pls.class_sums(plan, gram),
+        float(coordinates.n_obs - rank),
+    )
 
 
-def draw(model: Model, fit: Fit, own: tuple[Sampler, float], seed: int, replicates: np.ndarray) -> Batch:
+def draw(model: Model, fit: Fit, own: Source, seed: int, replicates: np.ndarray) -> Batch:
     """The replicates with these numbers, as lanes of the fit's model."""
-    parts, degrees = own
+    parts, sums, degrees = own
     with jax.threefry_partitionable(True):
         key = jax.random.key(seed, impl="threefry2x32")
-        response, xy, yy, uniform = jax.device_get(_draw(model.plan, parts, model.reduced.gram.count, key, replicates))
+        ny, xy, yy, uniform = jax.device_get(_draw(parts, key, replicates))
     if degrees > 0:
         yy = yy + parts.sigma**2 * 2.0 * gammaincinv(0.5 * degrees, uniform)
     lanes = replicates.size
+    response = pls.compress_projected(sums, model.gram, ny, np.vstack([xy, yy]))
     scale = np.full(lanes, model.coordinates.scale)
-    return Batch((response, xy, yy), scale, np.repeat(fit.beta[:, None], lanes, axis=1))
+    return Batch(response, scale, np.repeat(fit.beta[:, None], lanes, axis=1))
 
 
-@program(0)
-def _draw(plan, parts: Sampler, count, key, replicates):
-    """Responses of lanes but for χ², and a uniform number for each lane."""
-    k, p, levels = parts.nx.shape
+@program()
+def _draw(parts: Sampler, key, replicates):
+    """N_y (k, L, R), XᵀWy and yᵀWy within the levels but for χ², and a uniform number for each lane."""
+    (k, _, levels), p = parts.lower.shape, parts.root.shape[0]
 
     def numbers(i):
         keys = jax.random.split(jax.random.fold_in(key, i), 4)
@@ -99,9 +97,4 @@ def _draw(plan, parts: Sampler, count, key, replicates):
     z = z * parts.present[:, None]
     xy = parts.sigma * (parts.root @ z)
     yy = parts.sigma**2 * jnp.sum(z * z, axis=0)
-    if not plan.unique:
-        return jnp.pad(ny, [(0, 0), (0, count.size - levels), (0, 0)]), xy, yy, uniform
-    fixed = (parts.nx[:, :, None] * parts.members).reshape(-1, levels)
-    cross = jnp.stack([(fixed @ own).reshape(k, p, count.size, -1) for own in ny], axis=1)
-    squares = jnp.stack([jnp.stack([parts.members @ (a * b) for b in ny]) for a in ny])
-    return (cross, squares), xy, yy, uniform
+    return ny, xy, yy, uniform

@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-import jax
 import numpy as np
 import pytest
 
 from jaxlmm import pls
 from jaxlmm.fit import Batch, Control, Model, fit_lanes, fit_model, prepare
+from jaxlmm.fit import batch_of as lanes_of
 from jaxlmm.fit import lanes as driver
 from jaxlmm.resample.simulate import draw_responses
 from tests.designs import random_designs
@@ -35,9 +35,7 @@ def responses(name: str) -> tuple[Model, np.ndarray, list]:
 
 def batch_of(name: str, model: Model, y: np.ndarray) -> Batch:
     found = pls.Responder.of(design_of(DESIGNS[name].problem), model.gram, model.coordinates).reduce(y)
-    plan, layout = model.plan, model.reduced.layout
-    parts = [plan.module.compress_response(plan, layout, model.gram, found.one(i)) for i in range(y.shape[1])]
-    return Batch(jax.tree.map(lambda *leaves: np.stack(leaves, axis=-1), *parts), found.scale, found.beta)
+    return lanes_of(model, pls.class_sums(model.plan, model.gram), found)
 
 
 @pytest.mark.parametrize("reml", [True, False], ids=["REML", "ML"])

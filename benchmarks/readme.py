@@ -33,6 +33,10 @@ models = {
 table = pd.concat({name: model.glance() for name, model in models.items()}).droplevel(1)
 print(table[["n_parameters", "log_lik", "aic", "bic", "converged"]].round(2))
 
+draws = fit.bootstrap(10_000, seed=1)
+print(draws)
+print(draws.conf_int().round(2).loc[["Days", "sd__Days|Subject"]])
+
 path = os.path.join(tempfile.mkdtemp(), "sleep.npz")
 fit.save(path)
 print(jaxlmm.load(path).predict({"Days": [10]}, random=False).round(1).tolist())

@@ -116,7 +116,7 @@ def compress_projected(sums: ClassSums | None, gram: Gram, ny: np.ndarray, withi
     cross = np.zeros((k, k, bucket(p), size, lanes))
     own = np.zeros((k, k, size, lanes))
     for b in range(k):
-        cross[:, b, :p, : members.shape[0]] = (fixed @ ny[b]).reshape(k, p, -1, lanes)
+        cross[:, b, :p, : members.shape[0]] = (fixed @ ny[b]).reshape(k, p, members.shape[0], lanes)
         for a in range(b + 1):
             own[a, b, : members.shape[0]] = own[b, a, : members.shape[0]] = members @ (ny[a] * ny[b])
     return (cross, own), xy, within[-1]

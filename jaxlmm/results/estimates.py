@@ -69,7 +69,7 @@ class Estimates:
         Parameters
         ----------
         method : {"wald"}
-            Profile and bootstrap intervals come in a later version.
+            Bootstrap intervals are those of `bootstrap(n).conf_int()`; profile intervals come in a later version.
         level : float
             Confidence level.
         ddf : str, optional
@@ -99,7 +99,8 @@ class Estimates:
         if isinstance(method, int | float | np.number):
             raise DataError(f"method={method!r} is a number; for a confidence level write conf_int(level={method!r})")
         if method != "wald":
-            raise DataError(f"method={method!r} is not available; write method='wald'")
+            more = "; for bootstrap intervals write fit.bootstrap(n).conf_int()" if method == "boot" else ""
+            raise DataError(f"method={method!r} is not available; write method='wald'{more}")
         df = degrees_of_freedom(ddf or self.ddf, self.nobs, len(self.params))
         low, high = wald_interval(self.params.to_numpy(), self.bse.to_numpy(), df, level)
         return pd.DataFrame({"lower": low, "upper": high}, index=self._fitted.coefficients)

@@ -64,7 +64,7 @@ NOT_IN_CONF_INT = {
     "conf_level": "write level=0.95",
     "parm": "take the rows that you want from the answer: conf_int().loc[['x']]",
     "cols": "take the rows that you want from the answer: conf_int().loc[['x']]",
-    "nsim": "bootstrap intervals are planned, not here; leave it out for Wald intervals",
+    "nsim": "for bootstrap intervals write fit.bootstrap(n).conf_int()",
 }
 """Arguments of R's confint and of statsmodels' conf_int that ours does not have."""
 
@@ -92,8 +92,7 @@ PLANNED = {
     "drop1": "planned, not here; compare the aic of update('. ~ . - x'), fitted with reml=False",
     "emmeans": "planned, not here; predict(newdata, random=False) gives the mean of each row",
     "contrast": "planned, not here; params and cov_params() hold what a contrast needs",
-    "bootstrap": "planned, not here; simulate(n) and refit(y) are",
-    "bootmer": "planned, not here; simulate(n) and refit(y) are",
+    "bootmer": "write fit.bootstrap(n, seed)",
     "profile": "planned, not here; conf_int() gives Wald intervals",
     "plot": "planned, not here; augment() holds what a plot of the residuals needs",
     "qqmath": "planned, not here; ranef(condvar=True) holds what it needs",

@@ -14,7 +14,7 @@ OURS = {
     **{"deviance": "objective", "residuals": "resid", "fitted": "fittedvalues", "isSingular": "is_singular"},
     **{"confint": "conf_int()", "ngrps": "n_groups"},
 }
-PLANNED = ["anova", "plot", "ranova", "emmeans", "bootstrap", "profile"]
+PLANNED = ["anova", "plot", "ranova", "emmeans", "profile"]
 MODULE = {
     "glmer": "not available",
     "lmerControl": "jaxlmm.Control",

@@ -58,6 +58,10 @@ class Control:
     start: np.ndarray | None = None
 
 
+DEFAULT = Control()
+"""The settings of a fit that was given none."""
+
+
 def prepare(design: Design, plan: str = "auto") -> Model:
     """Reduce a design to cross-products in standard coordinates and choose a plan."""
     gram, response, coordinates = pls.standardize(pls.CrossProducts.from_design(design))
@@ -79,7 +83,7 @@ def with_response(model: Model, responder: pls.Responder, y: np.ndarray) -> Mode
     )
 
 
-def fit_model(model: Model, reml: bool, control: Control = Control()) -> Fit:
+def fit_model(model: Model, reml: bool, control: Control = DEFAULT) -> Fit:
     """Minimize the criterion and certify the minimum."""
     theta = control.start
     if theta is None:

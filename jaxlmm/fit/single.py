@@ -85,9 +85,10 @@ def with_response(model: Model, responder: pls.Responder, y: np.ndarray) -> Mode
 
 def fit_model(model: Model, reml: bool, control: Control = DEFAULT) -> Fit:
     """Minimize the criterion and certify the minimum."""
-    theta = control.start
-    if theta is None:
+    if control.start is None:
         theta = pls.starting_theta(model.gram, model.response, model.plan.terms)
+    else:
+        theta = np.asarray(control.start, dtype=float)
     state, slope = search(model, theta, float(reml), control)
     fit = evaluate(model, np.asarray(state.theta), reml, _certificate(model, state, slope))
     unit = model.coordinates.scale * np.sqrt(model.coordinates.weight_scale)

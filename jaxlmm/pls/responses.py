@@ -113,7 +113,7 @@ class Responder:
         weighted, plain = [], []
         for z, block in zip(blocks, design.random, strict=True):
             k, rows = z.shape[1], np.tile(np.arange(n), z.shape[1])
-            columns = np.concatenate([j * block.n_levels + block.codes for j in range(k)])
+            columns = np.concatenate([j * block.n_levels + block.codes.astype(np.int64) for j in range(k)])
             values = z.T.ravel()
             shape = (k * block.n_levels, n)
             weighed = values if weights is None else values * np.tile(weights, k)

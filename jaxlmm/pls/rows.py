@@ -147,7 +147,10 @@ def _chunks(design: Design, frame: Frame, frames: list[Frame]) -> Iterator[Chunk
         f[0], f[1:-1], f[-1] = 1.0, design.x[rows].T, design.y[rows]
         yield Chunk(
             frame.stored(f),
-            [own.stored(np.array(block.z[rows].T)) for own, block in zip(frames, design.random, strict=True)],
+            [
+                own.stored(np.array(block.z[rows].T, dtype=float, order="C"))
+                for own, block in zip(frames, design.random, strict=True)
+            ],
             [block.codes[rows] for block in design.random],
             None if design.weights is None else design.weights[rows],
             rows,

@@ -38,7 +38,11 @@ def save(fitted: Fitted, control: Control, path: str | os.PathLike[str], rows: b
     ------
     SavedModelError
         When the file cannot be written.
+    DataError
+        When rows are asked for of a fit that was itself read without them; nothing is written then.
     """
+    if rows:
+        fitted.frame.with_rows()
     fit, gram, coordinates = fitted.fit, fitted.model.gram, fitted.model.coordinates
     arrays: dict[str, np.ndarray] = {
         "theta": fit.theta,

@@ -175,3 +175,11 @@ def smallest_slope(kind: str, lam: np.ndarray, g: np.ndarray) -> float:
         return float(np.min(np.diagonal(g)[np.diagonal(lam) == 0.0], initial=np.inf))
     without = null_space(lam.T)
     return float(np.linalg.eigvalsh(without.T @ g @ without)[0]) if without.size else np.inf
+
+
+@pytest.mark.parametrize(
+    "start", [[1], np.array([1]), np.array([1.0], dtype=np.float32)], ids=["list", "int", "float32"]
+)
+def test_a_start_of_any_numbers(start: object) -> None:
+    model = prepare(design(data("dyestuff2"), "Yield", [], {"Batch": []}))
+    assert fit_model(model, reml=True, control=Control(start=start)).theta.tolist() == [0.0]

@@ -74,3 +74,16 @@ def test_a_response_in_the_space_of_the_fixed_effects() -> None:
     assert found.exact.tolist() == [False, True]
     with pytest.raises(DesignError, match="reproduce the response exactly"):
         found.coordinates(coordinates, 1)
+
+
+def test_levels_coded_in_one_byte() -> None:
+    """Two columns for each of a hundred levels: more places than a byte counts."""
+    rng = np.random.default_rng(3)
+    codes, x = np.repeat(np.arange(100), 4), np.column_stack([np.ones(400), rng.normal(size=400)])
+    y = rng.normal(size=400)
+    wide, narrow = (
+        Design(x, y, None, (RandomEffects(c, x, 100, (Unstructured(2),)),)) for c in (codes, codes.astype(np.int8))
+    )
+    gram, _, coordinates = pls.standardize(pls.CrossProducts.from_design(wide))
+    found = [pls.Responder.of(design, gram, coordinates).reduce(y[:, None]).zy[0] for design in (wide, narrow)]
+    np.testing.assert_array_equal(*found)

@@ -356,3 +356,12 @@ def test_saving_over_an_old_file(tmp_path: Path) -> None:
     made("plain")[0].save(path)
     assert jaxlmm.load(path).formula == MODELS["plain"].formula
     assert table("sleep_max").shape[0] == jaxlmm.load(path).nobs
+
+
+def test_rows_that_are_gone_are_not_saved_over_a_good_file(tmp_path: Path) -> None:
+    path = tmp_path / "sleep.npz"
+    jaxlmm.lmer("Reaction ~ Days + (Days | Subject)", data("sleepstudy")).save(path)
+    loaded, before = jaxlmm.load(path), path.read_bytes()
+    with pytest.raises(jaxlmm.DataError, match="loaded from a file without its rows"):
+        loaded.save(path, rows=True)
+    assert path.read_bytes() == before

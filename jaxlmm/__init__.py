@@ -2,7 +2,7 @@
 
 from typing import NoReturn
 
-from jaxlmm.api import MixedLM, lmer, load, load_dataset, mixedlm
+from jaxlmm.api import MixedLM, fit_many, lmer, load, load_dataset, mixedlm
 from jaxlmm.errors import (
     ConvergenceError,
     ConvergenceWarning,
@@ -13,12 +13,13 @@ from jaxlmm.errors import (
     SavedModelError,
 )
 from jaxlmm.fit import Control, compile_cache
-from jaxlmm.results import MixedModelResults
+from jaxlmm.results import Bootstrap, ManyFits, MixedModelResults
 from jaxlmm.results.spellings import not_here
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Bootstrap",
     "Control",
     "ConvergenceError",
     "ConvergenceWarning",
@@ -26,10 +27,12 @@ __all__ = [
     "DesignError",
     "FormulaError",
     "JaxlmmError",
+    "ManyFits",
     "MixedLM",
     "MixedModelResults",
     "SavedModelError",
     "compile_cache",
+    "fit_many",
     "lmer",
     "load",
     "load_dataset",

@@ -137,6 +137,7 @@ def build(
     offset: Any = None,
     contrasts: Mapping[str, Any] | None = None,
     na_action: str = "drop",
+    responses_elsewhere: bool = False,
 ) -> Frame:
     """Evaluate a formula on data.
 
@@ -151,6 +152,8 @@ def build(
         Coding of factors.
     na_action : {"drop", "raise"}
         What to do with rows that miss a required value.
+    responses_elsewhere : bool
+        Whether responses are given by themselves: the formula has none, and the design gets a stand-in that no model fits.
 
     Raises
     ------
@@ -180,19 +183,10 @@ def build(
     table = _used(table, rows)
     codings = Codings(contrasts, table, (formula.fixed, *(term.effects for term in formula.random)))
 
-    if formula.response is None:
-        raise FormulaError("the formula has no response; begin it with the response and ~", formula.source)
-    response = model_matrix(formula.response, table, codings, "the response")
-    if response.values.shape[1] != 1:
-        written = str(formula.response[0])
-        factor = any(kind is Factor.Kind.CATEGORICAL for kind, _ in response.spec.encoder_state.values())
-        what = "is a factor" if factor else "has several columns"
-        raise DataError(
-            f"the response {written!r} {what}; a linear mixed model needs a numeric one, a number per row"
-            f"{advice_on_response(written, table)}",
-            culprit=written,
-        )
-    name, y = response.names[0], response.values[:, 0]
+    if responses_elsewhere:
+        name, y = "the responses", np.random.default_rng(0).normal(size=len(table))
+    else:
+        name, y = _response(formula, table, codings)
     fixed = model_matrix(formula.fixed, table, codings, "the fixed effects")
     check_names(fixed.names)
     notices = check_response(name, y, fixed.values, fixed.names)
@@ -223,6 +217,23 @@ def build(
         {"weights": weights, "offset": offset, "contrasts": contrasts, "na_action": na_action},
         notices,
     )
+
+
+def _response(formula: MixedFormula, table: pd.DataFrame, codings: Codings) -> tuple[str, np.ndarray]:
+    """Name and values (n,) of the response."""
+    if formula.response is None:
+        raise FormulaError("the formula has no response; begin it with the response and ~", formula.source)
+    response = model_matrix(formula.response, table, codings, "the response")
+    if response.values.shape[1] != 1:
+        written = str(formula.response[0])
+        factor = any(kind is Factor.Kind.CATEGORICAL for kind, _ in response.spec.encoder_state.values())
+        what = "is a factor" if factor else "has several columns"
+        raise DataError(
+            f"the response {written!r} {what}; a linear mixed model needs a numeric one, a number per row"
+            f"{advice_on_response(written, table)}",
+            culprit=written,
+        )
+    return response.names[0], response.values[:, 0]
 
 
 @contextmanager

@@ -1,13 +1,17 @@
 """From cross-products to a certified minimum: one lane."""
 
+from jaxlmm.fit.batch import NARROW, STATUSES, Batch, LaneFits, as_lane, batch_of, batch_of_sums, chunks, joined
 from jaxlmm.fit.boundary import lifted, numpy_lambdas
 from jaxlmm.fit.compiling import compile_cache
-from jaxlmm.fit.lanes import STATUSES, Batch, LaneFits, batch_of, chunks, fit_lanes
+from jaxlmm.fit.lane_modes import fitted_lanes
+from jaxlmm.fit.lanes import fit_lanes
+from jaxlmm.fit.many import Settings, Shared, fit_columns
 from jaxlmm.fit.record import Certificate, Fit, Model
-from jaxlmm.fit.single import Control, evaluate, fit_model, prepare, with_response
+from jaxlmm.fit.single import Control, evaluate, fit_model, fit_rows, prepare, with_response
 from jaxlmm.fit.uncertainty import conditional_variances, prediction_variances
 
 __all__ = [
+    "NARROW",
     "STATUSES",
     "Batch",
     "Certificate",
@@ -15,13 +19,21 @@ __all__ = [
     "Fit",
     "LaneFits",
     "Model",
+    "Settings",
+    "Shared",
+    "as_lane",
     "batch_of",
+    "batch_of_sums",
     "chunks",
     "compile_cache",
     "conditional_variances",
     "evaluate",
+    "fit_columns",
     "fit_lanes",
     "fit_model",
+    "fit_rows",
+    "fitted_lanes",
+    "joined",
     "lifted",
     "numpy_lambdas",
     "prediction_variances",

@@ -63,8 +63,26 @@ def minimize_lanes(plan, reduced, state, reml, limit):
 
 @program(0)
 def profile_lanes(plan, reduced, lam, reml):
-    """The criterion and its parts at relative covariance factors (k, k, lanes), and ∂d/∂(ΛΛᵀ) there."""
-    return pls.lanes.profile(plan, reduced, lam, reml), pls.lanes.slopes(plan, reduced, lam, reml)
+    """The criterion and its parts at relative covariance factors (k, k, lanes)."""
+    return pls.lanes.profile(plan, reduced, lam, reml)
+
+
+@program(0)
+def slopes_lanes(plan, reduced, lam, reml):
+    """The criterion (lanes,) at relative covariance factors (k, k, lanes), and ∂d/∂(ΛΛᵀ) there."""
+    return pls.lanes.slopes(plan, reduced, lam, reml)
+
+
+@program(0)
+def satterthwaite_lanes(plan, reduced, theta, reml, combinations):
+    """Hessian of the profiled criterion and derivatives of log variances, of lanes of one grouping factor."""
+    return pls.lanes.satterthwaite(plan, reduced, theta, reml, combinations)
+
+
+@program(0)
+def satterthwaite(plan, reduced, theta, reml, combinations):
+    """The same of one lane, of any plan, by differentiating the criterion."""
+    return pls.satterthwaite(plan, reduced, theta, reml, combinations)
 
 
 @program(0)

@@ -70,6 +70,11 @@ def prepare(design: Design, plan: str = "auto") -> Model:
     return Model(gram, response, coordinates, chosen, reduced)
 
 
+def fit_rows(design: Design, reml: bool, control: Control) -> Fit:
+    """Reduce a design and fit it."""
+    return fit_model(prepare(design, control.plan), reml, control)
+
+
 def with_response(model: Model, responder: pls.Responder, y: np.ndarray) -> Model:
     """The model of another response (n,), an offset already subtracted, over the rows of the model's own."""
     responses = responder.reduce(y[:, None])
@@ -177,6 +182,11 @@ def evaluate(model: Model, standard_theta: np.ndarray, reml: bool, certificate: 
     )
 
 
+def at_rounding_error(predicted, value) -> np.ndarray:
+    """Whether what Newton's step predicts is what the digits of the objective cannot show; of one lane, or of many."""
+    return np.asarray(predicted <= ROUNDING * np.sqrt(np.maximum(np.abs(value), 1.0)))
+
+
 def _certificate(model: Model, state: optimize.State, slope: float) -> Certificate:
     plan = model.plan
     _, bases = boundary.truncate(plan, boundary.numpy_lambdas(plan, np.asarray(state.theta)), boundary.SINGULAR)
@@ -189,8 +199,7 @@ def _certificate(model: Model, state: optimize.State, slope: float) -> Certifica
     upward = curvatures > optimize.FLAT * np.abs(curvatures).max(initial=0.0)
     predicted = 0.5 * float(np.sum(along[upward] ** 2 / curvatures[upward]))
     status = optimize.STATUS_NAMES[int(state.status)]
-    negligible = ROUNDING * np.sqrt(max(abs(float(state.value)), 1.0))
-    if int(state.status) == optimize.STALLED and predicted <= negligible:
+    if int(state.status) == optimize.STALLED and at_rounding_error(predicted, state.value):
         status = "rounding error"
     factors = range(len(plan.terms))
     flat = tuple((s, t) for s in factors for t in factors if s < t and pls.same_partition(model.gram, s, t))

@@ -11,16 +11,18 @@ from jaxlmm.pls.criterion import (
     profile,
     quadratic_forms,
     reduce,
+    satterthwaite,
     split_theta,
 )
 from jaxlmm.pls.crossprod import CrossProducts
 from jaxlmm.pls.estimates import conditional_variances, estimates, expanded, trim
-from jaxlmm.pls.grouped import ClassSums, class_sums, compress_lanes, compress_projected
+from jaxlmm.pls.grouped import ClassSums, Levels, class_sums, compress_lanes, compress_projected
 from jaxlmm.pls.grouped import modes as grouped_modes
 from jaxlmm.pls.information import curvature, information, slopes
+from jaxlmm.pls.lane_grams import LaneSums, LevelSums, Products, repeated_lanes, weighted_lanes
 from jaxlmm.pls.plan import Plan, choose, same_partition
 from jaxlmm.pls.protocol import Reduced
-from jaxlmm.pls.responses import Responder, Responses
+from jaxlmm.pls.responses import Residuals, Responder, Responses
 from jaxlmm.pls.rows import Pairs
 from jaxlmm.pls.standard import Coordinates, Gram, Response, standardize
 from jaxlmm.pls.starting import starting_theta
@@ -30,10 +32,15 @@ __all__ = [
     "Coordinates",
     "CrossProducts",
     "Gram",
+    "LaneSums",
+    "LevelSums",
+    "Levels",
     "Pairs",
     "Plan",
+    "Products",
     "Profile",
     "Reduced",
+    "Residuals",
     "Responder",
     "Response",
     "Responses",
@@ -56,10 +63,13 @@ __all__ = [
     "profile",
     "quadratic_forms",
     "reduce",
+    "repeated_lanes",
     "same_partition",
+    "satterthwaite",
     "slopes",
     "split_theta",
     "standardize",
     "starting_theta",
     "trim",
+    "weighted_lanes",
 ]

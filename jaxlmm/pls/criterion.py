@@ -121,6 +121,23 @@ def derivatives(plan: Plan, reduced: Reduced, theta: jax.Array, reml) -> tuple[j
     return value, gradient, 0.5 * (hessian + hessian.T)
 
 
+def satterthwaite(plan: Plan, reduced: Reduced, theta: jax.Array, reml, combinations: jax.Array):
+    """Exact Hessian (n_theta, n_theta) of d, and derivatives (n_theta, m) of the logarithm of r²(θ) cᵀ(XᵀV⁻¹X)⁻¹c.
+
+    Parameters
+    ----------
+    combinations : (p, m) array
+        The vectors c, in standard coordinates.
+    """
+
+    def log_variances(t):
+        found = profile(plan, reduced, lambdas(plan, t), reml)
+        return jnp.log(jnp.sum((found.fixed_inverse_factor @ combinations) ** 2, axis=0)) + jnp.log(found.pwrss)
+
+    _, _, hessian = derivatives(plan, reduced, theta, reml)
+    return hessian, jax.jacrev(log_variances)(theta).T
+
+
 def quadratic_forms(plan: Plan, reduced: Reduced, relative_factors, responses, xy: jax.Array) -> jax.Array:
     """vᵀC⁻¹v for vectors v = (v_z, v_x), C the coefficient matrix of Henderson's mixed-model equations.
 

@@ -27,7 +27,7 @@ from jaxlmm.pls.standard import Gram, Response
 
 
 class Levels(NamedTuple):
-    """Reduced gram without sharing: lower (k, k, L), nx (k, p, L), within (p, p), count (L,)."""
+    """Reduced gram without sharing: lower (k, k, L), nx (k, p, L), within (p, p), multiplicities m_g count (L,)."""
 
     lower: Any
     nx: Any
@@ -146,7 +146,8 @@ def factor(plan, layout, gram, lambdas) -> Factor:
         share = matmul(transpose(w), w)
         return Factor(log_determinant, gram.within + jnp.einsum("iju,ijpqu->pq", share, gram.nn), share)
     border = matmul(w, gram.nx)
-    return Factor(log_determinant, gram.within + jnp.einsum("kpl,kql->pq", border, border), (w, border))
+    counted = gram.count * border
+    return Factor(log_determinant, gram.within + jnp.einsum("kpl,kql->pq", border, counted), (w, counted, gram.count))
 
 
 def solve(plan, layout, factor: Factor, response) -> tuple[jax.Array, jax.Array]:
@@ -156,9 +157,9 @@ def solve(plan, layout, factor: Factor, response) -> tuple[jax.Array, jax.Array]
         cross, own = projected
         share = factor.parts
         return xy + jnp.einsum("iju,ijpu->p", share, cross), yy + jnp.einsum("iju,iju->", share, own)
-    w, border = factor.parts
+    w, border, count = factor.parts
     c = jnp.einsum("ijl,jl->il", w, projected)
-    return xy + jnp.einsum("kpl,kl->p", border, c), yy + jnp.sum(c * c)
+    return xy + jnp.einsum("kpl,kl->p", border, c), yy + jnp.sum(count * c * c)
 
 
 def modes(gram: Gram, response: Response, lam: np.ndarray, beta: np.ndarray) -> np.ndarray:

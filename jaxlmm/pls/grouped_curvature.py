@@ -128,15 +128,15 @@ def _passes(plan, reduced: Reduced, lam: jax.Array):
     def first_of_levels(lower, border, count):
         w = whitener(lower)
         c = matmul(w, border)
-        return jnp.sum(count * logdet(w)), sum(part @ part.T for part in c)
+        return jnp.sum(count * logdet(w)), sum(part @ (count * part).T for part in c)
 
     def second_of_levels(turn, phi, lower, border, count):
         w = whitener(lower)
         to_border = matmul(w, transpose(lower))
         h = jnp.einsum("kpl,pq->kql", matmul(transpose(to_border), matmul(w, border)), turn)
-        q = matmul(h * phi[None, :, None], transpose(h))
+        q = count * matmul(h * phi[None, :, None], transpose(h))
         flat = h.reshape(-1, h.shape[2])
-        gram_of_borders = (flat @ flat.T).reshape(*h.shape[:2], *h.shape[:2])
+        gram_of_borders = (flat @ (count * flat).T).reshape(*h.shape[:2], *h.shape[:2])
         return products(matmul(transpose(to_border), to_border), q, count), gram_of_borders
 
     def first_of_classes(lower, outer, count):

@@ -11,6 +11,7 @@ number of responses at once. With one grouping factor, what each level's Z_g exp
 """
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -68,6 +69,31 @@ class Responses:
         return replace(base, beta=self.beta[:, lane], scale=float(self.scale[lane]))
 
 
+class Residuals(NamedTuple):
+    """Rows of responses without their fixed effects, in their units.
+
+    Attributes
+    ----------
+    rest : (n, R) array
+        r.
+    square : (R,) array
+        Weighted sum of squares in the user's units.
+    scale, exact : (R,) arrays
+        As in `Responses`.
+    zy : tuple of (k, levels, R) arrays
+        Z_tᵀWr.
+    beta : (p, R) array
+        Least-squares coefficients in the user's columns.
+    """
+
+    rest: np.ndarray
+    square: np.ndarray
+    scale: np.ndarray
+    exact: np.ndarray
+    zy: tuple[np.ndarray, ...]
+    beta: np.ndarray
+
+
 @dataclass(frozen=True)
 class Responder:
     """What reduces responses: the rows of one design, in standard coordinates.
@@ -82,6 +108,8 @@ class Responder:
         Z_tᵀW̃ of each grouping factor, column by column.
     z : sparse (n, k levels) array or None
         Z, of designs with one grouping factor.
+    codes, columns : (n,) int array and (k, n) array, or None
+        Level of each row and what stands there in Z, of designs with one grouping factor.
     within_x : (n, p) array or None
         X̃ less its projection on each level's Z_g, of designs with one grouping factor.
     gram : Gram
@@ -96,6 +124,8 @@ class Responder:
     weights: np.ndarray | None
     zt: tuple[sparse.csr_array, ...]
     z: sparse.csr_array | None
+    codes: np.ndarray | None
+    columns: np.ndarray | None
     within_x: np.ndarray | None
     gram: Gram
     coordinates: Coordinates
@@ -122,12 +152,22 @@ class Responder:
             weighted.append(sparse.csr_array((weighed, (columns, rows)), shape=shape))
             plain.append(sparse.csr_array((values, (rows, columns)), shape=shape[::-1]))
         if len(plain) > 1:
-            return cls(x, weights, tuple(weighted), None, None, gram, coordinates, basis)
-        own = cls(x, weights, tuple(weighted), plain[0], None, gram, coordinates, basis)
-        return replace(own, within_x=own._less_levels(x, gram.zx[0]))
+            return cls(x, weights, tuple(weighted), None, None, None, None, gram, coordinates, basis)
+        codes, columns = design.random[0].codes, blocks[0].T
+        own = cls(x, weights, tuple(weighted), plain[0], codes, columns, None, gram, coordinates, basis)
+        return replace(own, within_x=own.less_levels(x, gram.zx[0].swapaxes(1, 2)))
 
     def reduce(self, y: np.ndarray) -> Responses:
         """Cross-products of responses (n, R), from which an offset has been subtracted already."""
+        found = self.residuals(y)
+        within = None
+        if self.within_x is not None:
+            inside = self.less_levels(found.rest, found.zy[0])
+            within = np.vstack([self.within_x.T @ self._weighed(inside), self._squares(inside)])
+        return Responses(found.zy, found.square / found.scale**2, within, found.beta, found.scale, found.exact)
+
+    def residuals(self, y: np.ndarray) -> Residuals:
+        """What the fixed effects leave of responses (n, R)."""
         base, total = self.coordinates, self.gram.xx
         mean = y.mean(axis=0) if self.basis.of_ones.any() else np.zeros(y.shape[1])
         rest = y - mean
@@ -144,12 +184,18 @@ class Responder:
             (zt @ rest).reshape(block.shape[0], block.shape[2], -1)
             for zt, block in zip(self.zt, self.gram.zz, strict=True)
         )
-        within = None
-        if self.within_x is not None:
-            inside = self._less_levels(rest, zy[0].swapaxes(1, 2))
-            within = np.vstack([self.within_x.T @ self._weighed(inside), self._squares(inside)])
         coefficients = base.transform @ beta + self.basis.of_ones[:, None] * mean
-        return Responses(zy, square / scale**2, within, coefficients, scale, exact)
+        return Residuals(rest, square, scale, exact, zy, coefficients)
+
+    def level_coefficients(self, zc: np.ndarray) -> np.ndarray:
+        """Coefficients (k, c, levels) of columns on each level's Z_g, given Z_gᵀW times them (k, c, levels)."""
+        return back_substitute(*lower_blocks(self.gram.zz[0], zc))
+
+    def less_levels(self, columns: np.ndarray, zy: np.ndarray) -> np.ndarray:
+        """Columns (n, c) less their projection on each level's Z_g, given Z_gᵀW times them (k, levels, c)."""
+        assert self.z is not None
+        coefficients = self.level_coefficients(np.ascontiguousarray(zy.swapaxes(1, 2)))
+        return columns - self.z @ coefficients.transpose(0, 2, 1).reshape(self.z.shape[1], -1)
 
     def _weighed(self, columns: np.ndarray) -> np.ndarray:
         """W̃ times columns (n, c)."""
@@ -158,9 +204,3 @@ class Responder:
     def _squares(self, columns: np.ndarray) -> np.ndarray:
         """Weighted sum of squares of each column."""
         return np.einsum("nc,nc->c", columns, self._weighed(columns))
-
-    def _less_levels(self, columns: np.ndarray, zc: np.ndarray) -> np.ndarray:
-        """Columns (n, c) less their projection on each level's Z_g, given Z_gᵀW times them (k, c, levels)."""
-        assert self.z is not None
-        coefficients = back_substitute(*lower_blocks(self.gram.zz[0], zc))
-        return columns - self.z @ coefficients.transpose(0, 2, 1).reshape(self.z.shape[1], -1)

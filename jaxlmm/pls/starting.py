@@ -9,30 +9,31 @@ import numpy as np
 
 from jaxlmm import covariance
 from jaxlmm.covariance import Structure
+from jaxlmm.pls.responses import Responses
 from jaxlmm.pls.standard import Gram, Response
 
 LEAST = 0.1
 """Smallest starting variance, relative to that at which a level's data and its prior weigh the same."""
 
 
-def starting_theta(gram: Gram, response: Response, terms: tuple[tuple[Structure, ...], ...]) -> np.ndarray:
-    """Parameters (n_theta,) at which to start, in standard coordinates."""
+def starting_theta(gram: Gram, response: Response | Responses, terms: tuple[tuple[Structure, ...], ...]) -> np.ndarray:
+    """Parameters (n_theta,) at which to start, in standard coordinates; (n_theta, R) for `Responses` of R lanes."""
     variances, floors = [], []
     for zz, zy in zip(gram.zz, response.zy, strict=True):
         weight = np.einsum("kkl->kl", zz)
-        present = weight > 0
-        unit = np.where(present, weight, 1.0)
-        n_levels = np.maximum(present.sum(axis=1), 1)
-        mean_weight = np.maximum((weight * present).sum(axis=1), np.finfo(float).tiny) / n_levels
-        variance = response.yy / gram.xx
-        excess = (np.where(present, zy**2 / unit, 0.0).sum(axis=1) / n_levels) / variance - 1.0
-        variances.append(excess / mean_weight)
-        floors.append(LEAST / mean_weight)
-    explained = sum(float(np.clip(v, 0.0, 1.0).max(initial=0.0)) for v in variances)
-    residual = max(1.0 - explained, 0.05)
+        inverse = np.where(weight > 0, 1.0, 0.0) / np.where(weight > 0, weight, 1.0)
+        n_levels = np.maximum((weight > 0).sum(axis=1), 1)
+        mean_weight = np.maximum(weight.sum(axis=1), np.finfo(float).tiny) / n_levels
+        variance = np.where(np.asarray(response.yy) > 0, response.yy, 1.0) / gram.xx
+        lanes = (slice(None), *(None,) * np.ndim(variance))
+        excess = np.einsum("kl...,kl->k...", zy**2, inverse) / n_levels[lanes] / variance - 1.0
+        variances.append(excess / mean_weight[lanes])
+        floors.append(np.minimum(LEAST / mean_weight, 1.0)[lanes])
+    explained = sum(np.clip(v, 0.0, 1.0).max(axis=0, initial=0.0) for v in variances)
+    residual = np.maximum(1.0 - explained, 0.05)
     parts = []
     for term, variance, floor in zip(terms, variances, floors, strict=True):
-        root = np.sqrt(np.clip(variance / residual, np.minimum(floor, 1.0), 100.0))
+        root = np.sqrt(np.clip(variance / residual, floor, 100.0))
         rows, columns = covariance.positions(term)
-        parts.append(np.where(rows == columns, root[rows], 0.0))
+        parts.append(np.where((rows == columns)[(slice(None), *(None,) * (root.ndim - 1))], root[rows], 0.0))
     return np.concatenate(parts)

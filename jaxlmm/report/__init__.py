@@ -13,9 +13,10 @@ from jaxlmm.report.components import (
     varcorr,
     vcomp,
 )
+from jaxlmm.report.lane_terms import lane_deviations
+from jaxlmm.report.many import adjusted, long_table, variance_fractions
 from jaxlmm.report.record import Fitted
-from jaxlmm.report.replicates import NOT_ESTIMATES, replicates
-from jaxlmm.report.replicates import estimates as replicate_estimates
+from jaxlmm.report.replicates import NOT_ESTIMATES, estimates_as_replicate, replicates
 from jaxlmm.report.rows import fitted_values, response
 from jaxlmm.report.summary import Summary, summarize
 from jaxlmm.report.tidy import augment, coefficients, glance, tidy
@@ -24,18 +25,21 @@ __all__ = [
     "NOT_ESTIMATES",
     "Fitted",
     "Summary",
+    "adjusted",
     "as_arrow",
     "augment",
     "coef",
     "coefficients",
     "cov_re",
+    "estimates_as_replicate",
     "fitted_values",
     "glance",
+    "lane_deviations",
+    "long_table",
     "principal_components",
     "random_effects",
     "ranef",
     "ranef_long",
-    "replicate_estimates",
     "replicates",
     "response",
     "summarize",
@@ -43,5 +47,6 @@ __all__ = [
     "theta",
     "tidy",
     "varcorr",
+    "variance_fractions",
     "vcomp",
 ]

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from jaxlmm.design import FactorTerms, Frame
-from jaxlmm.fit import Fit, Model
-from jaxlmm.pls import Responder
+from jaxlmm.fit import Fit, Model, Shared
 
 
 @dataclass(frozen=True)
@@ -38,9 +37,9 @@ class Fitted:
     timings: dict[str, float]
 
     @functools.cached_property
-    def responder(self) -> Responder:
-        """What reduces other responses over the same rows."""
-        return Responder.of(self.frame.with_rows(), self.model.gram, self.model.coordinates)
+    def shared(self) -> Shared:
+        """Design and model, for other responses over the same rows."""
+        return Shared(self.frame.design, self.model)
 
     @property
     def coefficients(self) -> pd.Index:

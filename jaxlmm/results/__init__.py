@@ -1,7 +1,10 @@
 """The named face of a fit."""
 
+from jaxlmm.results.bootstrap import Bootstrap
 from jaxlmm.results.fitting import fit_frame
 from jaxlmm.results.loading import load
+from jaxlmm.results.many import ManyFits
+from jaxlmm.results.many_source import ManySource
 from jaxlmm.results.model import MixedModelResults
 
-__all__ = ["MixedModelResults", "fit_frame", "load"]
+__all__ = ["Bootstrap", "ManyFits", "ManySource", "MixedModelResults", "fit_frame", "load"]

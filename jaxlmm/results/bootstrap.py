@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import functools
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
-from jaxlmm import report, resample
+from jaxlmm import report
 from jaxlmm.errors import DataError
-from jaxlmm.fit import Control, LaneFits
+from jaxlmm.fit import Control, LaneFits, joined
+from jaxlmm.inference.intervals import METHODS, interval
 from jaxlmm.precision import double
 from jaxlmm.report import Fitted
+from jaxlmm.resample import Checkpoint, Resampler, Round, check_replicates, digest_of, run
 
-METHODS = ("percentile", "basic", "normal")
+Statistic = Callable[[pd.DataFrame], Any]
 
 
 class Bootstrap:
@@ -24,14 +29,12 @@ class Bootstrap:
     ----------
     fitted : Fitted
         The fit that was drawn from.
-    control : Control
-        Settings of the refits.
+    resampler : Resampler
+        What draws and fits replicates.
     lanes : LaneFits
         What the replicates estimated.
-    seed : int
-        Of all replicates.
-    kind : str
-        How they were drawn.
+    statistic : callable or None
+        The user's own statistics of them.
 
     Examples
     --------
@@ -42,43 +45,56 @@ class Bootstrap:
     (500, 10)
     """
 
-    def __init__(self, fitted: Fitted, control: Control, lanes: LaneFits, seed: int, kind: str):
-        self._fitted, self._control, self._lanes = fitted, control, lanes
-        self.seed, self.kind = seed, kind
+    def __init__(self, fitted: Fitted, resampler: Resampler, lanes: LaneFits, statistic: Statistic | None = None):
+        self._fitted, self._resampler, self._lanes, self._statistic = fitted, resampler, lanes, statistic
 
     def __len__(self) -> int:
         return int(self._lanes.sigma.size)
+
+    @property
+    def seed(self) -> int:
+        """Of all replicates."""
+        return self._resampler.seed
+
+    @property
+    def kind(self) -> str:
+        """How replicates were drawn."""
+        return self._resampler.kind
 
     @functools.cached_property
     def frame(self) -> pd.DataFrame:
         """One row per replicate: its number, status, whether it is singular and was retried, iterations, objective, then
         theta, coefficients, standard deviations and correlations, the last two named "sd__(term)|group" and
-        "cor__(a).(b)|group"."""
-        return report.replicates(self._fitted, self._lanes, np.arange(len(self)))
+        "cor__(a).(b)|group"; and then the user's statistics."""
+        table = report.replicates(self._fitted, self._lanes, np.arange(len(self)))
+        return self._with_statistic(table)
 
     @property
     def n_converged(self) -> int:
         """Number of replicates that ended at a certified minimum, rounding error included."""
-        return int(np.sum(self._lanes.status <= 1))
+        return int(self._lanes.certified.sum())
 
     @property
     def n_singular(self) -> int:
         """Number of converged replicates with a direction without variance."""
-        return int(np.sum(self._lanes.singular & (self._lanes.status <= 1)))
+        return int(np.sum(self._lanes.singular & self._lanes.certified))
 
     @property
     def n_failed(self) -> int:
         """Number of replicates without a certified minimum; they stay in `frame` and are left out of intervals."""
         return len(self) - self.n_converged
 
+    @double
     def conf_int(self, method: str = "percentile", level: float = 0.95) -> pd.DataFrame:
         """Confidence intervals of coefficients, standard deviations and correlations.
 
         Parameters
         ----------
-        method : {"percentile", "basic", "normal"}
+        method : {"percentile", "basic", "normal", "bca"}
             Quantiles of the replicates; quantiles reflected at the estimate; the estimate less the bias, plus and minus
-            normal quantiles of the replicates' standard deviation (Davison & Hinkley 1997, §5.2).
+            normal quantiles of the replicates' standard deviation (Davison & Hinkley 1997, §5.2); bias-corrected and
+            accelerated quantiles, the acceleration from the exact fits without each group in turn (Efron & Tibshirani 1993,
+            §14.3), for one grouping factor or nested ones.
         level : float
             Confidence level.
 
@@ -90,7 +106,7 @@ class Bootstrap:
         Raises
         ------
         DataError
-            When an argument is not known, or no replicate converged.
+            When an argument is not known, no replicate converged, or "bca" is asked of crossed groups.
 
         Examples
         --------
@@ -103,17 +119,10 @@ class Bootstrap:
             raise DataError(f"method={method!r} is not known; write " + ", ".join(map(repr, METHODS)))
         if not isinstance(level, int | float | np.number) or not 0.0 < level < 1.0:
             raise DataError(f"level={level!r} is not a confidence level; write a number between 0 and 1, such as 0.95")
-        estimate, drawn = self._estimates(), self._drawn()
-        tail = 0.5 * (1.0 - float(level))
-        if method == "normal":
-            center = 2.0 * estimate - drawn.mean()
-            half = norm.ppf(1.0 - tail) * drawn.std()
-            return pd.DataFrame({"lower": center - half, "upper": center + half})
-        quantiles = drawn.quantile([tail, 1.0 - tail])
-        low, high = quantiles.iloc[0], quantiles.iloc[1]
-        if method == "basic":
-            low, high = 2.0 * estimate - high, 2.0 * estimate - low
-        return pd.DataFrame({"lower": low, "upper": high})
+        drawn = self._drawn()
+        left_out = self._left_out[drawn.columns].to_numpy() if method == "bca" else None
+        low, high = interval(method, drawn.to_numpy(), self._estimates().to_numpy(), float(level), left_out)
+        return pd.DataFrame({"lower": low, "upper": high}, index=drawn.columns)
 
     def summary(self) -> pd.DataFrame:
         """Estimate, mean of the replicates, bias and standard error of every term.
@@ -130,7 +139,7 @@ class Bootstrap:
         return pd.DataFrame({"estimate": estimate, "mean": mean, "bias": mean - estimate, "std_error": drawn.std()})
 
     @double
-    def append(self, n: int) -> Bootstrap:
+    def append(self, n: int, progress: bool = False) -> Bootstrap:
         """The same replicates and n more: those that a longer run would have drawn.
 
         Raises
@@ -138,9 +147,24 @@ class Bootstrap:
         DataError
             When n is not a number of replicates.
         """
-        resample.check_replicates(n, self.seed)
-        more = draw(self._fitted, self._control, np.arange(len(self), len(self) + n), self.seed, self.kind)
-        return Bootstrap(self._fitted, self._control, resample.joined([self._lanes, more]), self.seed, self.kind)
+        check_replicates(n, self.seed)
+        more = drawn(self._resampler, len(self), len(self) + n, progress, None)
+        return Bootstrap(self._fitted, self._resampler, joined([self._lanes, more]), self._statistic)
+
+    def to_xarray(self) -> Any:
+        """`frame` as an xarray.Dataset along the dimension replicate; for ArviZ and the like.
+
+        Raises
+        ------
+        DataError
+            When xarray is not installed.
+        """
+        try:
+            import xarray  # noqa: F401
+        except ImportError:
+            raise DataError("to_xarray() needs xarray; install it with pip install 'jaxlmm[xarray]'") from None
+        attributes = {"seed": self.seed, "kind": self.kind, "formula": self._fitted.frame.formula.source}
+        return self.frame.set_index("replicate").to_xarray().assign_attrs(attributes)
 
     def __repr__(self) -> str:
         more = f", {self.n_failed} failed" if self.n_failed else ""
@@ -149,26 +173,111 @@ class Bootstrap:
             f"{self.n_singular} of them singular{more}>"
         )
 
+    @functools.cached_property
+    def _left_out(self) -> pd.DataFrame:
+        """Estimates of the fits without each group."""
+        found = self._resampler.jackknife()
+        if not found.certified.all():
+            raise DataError(
+                f"method='bca' needs the fit without each group, and {int((~found.certified).sum())} of "
+                f"{found.sigma.size} such fits have no certified minimum; write method='percentile'"
+            )
+        table = report.replicates(self._fitted, found, np.arange(found.sigma.size))
+        return self._with_statistic(table)
+
+    def _with_statistic(self, table: pd.DataFrame) -> pd.DataFrame:
+        """A table of replicates with the user's statistics beside them."""
+        if self._statistic is None:
+            return table
+        found = self._statistic(table.drop(columns=report.NOT_ESTIMATES))
+        if isinstance(found, pd.Series):
+            found = found.to_frame("statistic" if found.name is None or found.name in table else found.name)
+        if not isinstance(found, pd.DataFrame):
+            try:
+                found = pd.DataFrame(found if isinstance(found, dict) else {"statistic": np.asarray(found)})
+            except (ValueError, TypeError) as problem:
+                raise DataError(f"statistic did not give one number per replicate: {problem}") from None
+        if len(found) != len(table):
+            raise DataError(
+                f"statistic gave {len(found)} values for {len(table)} replicates; it must give one for each row"
+            )
+        return pd.concat([table, found.set_axis(table.index)], axis=1)
+
     def _estimates(self) -> pd.Series:
-        return report.replicate_estimates(self._fitted).drop(self._thetas())
+        table = report.estimates_as_replicate(self._fitted)
+        return self._with_statistic(table).iloc[0][self._drawn().columns].astype(float)
 
     def _drawn(self) -> pd.DataFrame:
         """Estimates of the replicates that converged."""
         if not self.n_converged:
             raise DataError("no replicate converged; look at frame['status']")
-        table = self.frame[self._lanes.status <= 1]
-        return table.drop(columns=[*report.NOT_ESTIMATES, *self._thetas()])
-
-    def _thetas(self) -> list[str]:
-        return [name for name in self.frame if name.startswith("theta.")]
+        table = self.frame[self._lanes.certified]
+        thetas = [name for name in table if str(name).startswith("theta.")]
+        return table.drop(columns=[*report.NOT_ESTIMATES, *thetas])
 
 
-def draw(fitted: Fitted, control: Control, numbers: np.ndarray, seed: int, kind: str) -> LaneFits:
-    """Draw and fit the replicates with these numbers."""
-    design = fitted.frame.design
+def bootstrapped(
+    fitted: Fitted,
+    control: Control,
+    n: int,
+    seed: int,
+    kind: str,
+    statistic: Statistic | None,
+    progress: bool,
+    checkpoint: str | os.PathLike[str] | None,
+) -> Bootstrap:
+    """Draw n replicates of a fit and fit them; the arguments are those of `MixedModelResults.bootstrap`."""
+    check_replicates(n, seed)
+    if statistic is not None and not callable(statistic):
+        raise DataError(f"statistic is of type {type(statistic).__name__}; write a function of a table of replicates")
+    resampler = Resampler(fitted.shared, fitted.fit, seed, kind, replace(control, start=None))
     if kind != "parametric" or fitted.model.plan.kind != "grouped":
-        design = fitted.frame.with_rows()
-    mean = design.x[:, fitted.model.coordinates.kept] @ fitted.fit.beta
-    return resample.bootstrap(
-        fitted.model, fitted.fit, design, mean, lambda: fitted.responder, numbers, seed, kind, control
-    )
+        fitted.frame.with_rows()  # raises where they were not saved
+    lanes = drawn(resampler, 0, n, progress, checkpoint, fitted.frame.formula.source)
+    return Bootstrap(fitted, resampler, lanes, statistic)
+
+
+def drawn(
+    resampler: Resampler,
+    begin: int,
+    end: int,
+    progress: bool,
+    checkpoint: str | os.PathLike[str] | None,
+    formula: str = "",
+) -> LaneFits:
+    """Draw and fit the replicates begin to end - 1, in rounds that begin at multiples of their size."""
+    size = resampler.round_size if checkpoint is None and not progress else min(resampler.round_size, 4096)
+    kept = None if checkpoint is None else Checkpoint(checkpoint, _about(resampler, formula))
+
+    def rounds() -> Iterator[Round]:
+        first = begin
+        while first < end:
+            last = min((first // size + 1) * size, end)
+            numbers = np.arange(first, last)
+            yield Round(first, last, functools.partial(resampler.replicates, numbers))
+            first = last
+
+    return joined(run(rounds(), end - begin, "replicates", progress, kept))
+
+
+def _about(resampler: Resampler, formula: str) -> dict[str, Any]:
+    """What makes a run this run; how many replicates it has is no part of it."""
+    fit, model = resampler.fit, resampler.shared.model
+    arrays = [
+        *model.gram.zz,
+        *model.gram.zx,
+        *model.response.zy,
+        fit.theta,
+        fit.beta,
+        np.array([fit.sigma, fit.objective]),
+    ]
+    return {
+        "what": "jaxlmm bootstrap",
+        "format": 1,
+        "formula": formula,
+        "fit": digest_of(arrays),
+        "reml": bool(fit.reml),
+        "seed": int(resampler.seed),
+        "kind": resampler.kind,
+        "max_iterations": resampler.control.max_iterations,
+    }

@@ -35,6 +35,30 @@ def fit_frame(
     ConvergenceWarning
         When the minimum is not certified.
     """
+    check_settings(frame, reml, control)
+    begin = time.perf_counter()
+    model = (
+        prepare(frame.design, control.plan)
+        if like is None
+        else with_response(like.model, like.shared.responder, frame.design.y)
+    )
+    middle = time.perf_counter()
+    fit = fit_model(model, reml, control)
+    end = time.perf_counter()
+    seconds = {"design": design_seconds, "cross_products": middle - begin, "fit": end - middle}
+    if not fit.certificate.converged:
+        _warn(fit.certificate)
+    return Fitted(frame, model, fit, ddf, seconds)
+
+
+def check_settings(frame: Frame, reml: bool, control: Control) -> None:
+    """Refuse settings that are none.
+
+    Raises
+    ------
+    DataError
+        When `reml` or `control` is not what its name says.
+    """
     if not isinstance(reml, bool | np.bool_):
         raise DataError(f"reml={reml!r} is neither True (REML) nor False (maximum likelihood)")
     if not isinstance(control, Control):
@@ -46,19 +70,6 @@ def fit_frame(
         raise DataError(
             f"Control(start=...) must hold one finite number per covariance parameter, {n_theta} in this model"
         )
-    begin = time.perf_counter()
-    model = (
-        prepare(frame.design, control.plan)
-        if like is None
-        else with_response(like.model, like.responder, frame.design.y)
-    )
-    middle = time.perf_counter()
-    fit = fit_model(model, reml, control)
-    end = time.perf_counter()
-    seconds = {"design": design_seconds, "cross_products": middle - begin, "fit": end - middle}
-    if not fit.certificate.converged:
-        _warn(fit.certificate)
-    return Fitted(frame, model, fit, ddf, seconds)
 
 
 def _warn(certificate: Certificate) -> None:

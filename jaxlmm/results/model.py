@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,9 @@ from jaxlmm.precision import double
 from jaxlmm.report import Fitted, Summary
 from jaxlmm.results import saving
 from jaxlmm.results.again import refitted, updated
-from jaxlmm.results.bootstrap import Bootstrap, draw
+from jaxlmm.results.bootstrap import Bootstrap, bootstrapped
 from jaxlmm.results.estimates import Estimates
-from jaxlmm.results.spellings import NOT_IN_PREDICT, NOT_IN_REFIT, NOT_IN_SIMULATE, refuse
+from jaxlmm.results.spellings import NOT_IN_BOOTSTRAP, NOT_IN_PREDICT, NOT_IN_REFIT, NOT_IN_SIMULATE, refuse
 
 
 class MixedModelResults(Estimates):
@@ -160,7 +160,16 @@ class MixedModelResults(Estimates):
         return resample.simulate(self._fitted.frame.design, self._fitted.fit, mean, n, seed)
 
     @double
-    def bootstrap(self, n: int = 1000, seed: int = 0, kind: str = "parametric") -> Bootstrap:
+    def bootstrap(
+        self,
+        n: int = 1000,
+        seed: int = 0,
+        kind: str = "parametric",
+        statistic: Callable[[pd.DataFrame], Any] | None = None,
+        progress: bool = False,
+        checkpoint: str | os.PathLike[str] | None = None,
+        **elsewhere: Any,
+    ) -> Bootstrap:
         """Fit the model again to responses drawn from it.
 
         Parameters
@@ -169,18 +178,30 @@ class MixedModelResults(Estimates):
             Number of replicates.
         seed : int
             The same seed draws the same replicates; replicate i depends on (seed, i) and not on n.
-        kind : {"parametric", "residual"}
+        kind : {"parametric", "residual", "cases"}
             New normal random effects and errors; or the conditional modes and residuals resampled, after both are given the
-            variances of the fit (Carpenter, Goldstein & Rasbash 2003, Appl. Stat. 52(4)).
+            variances of the fit (Carpenter, Goldstein & Rasbash 2003, Appl. Stat. 52(4)); or whole groups resampled with all
+            their rows, of the grouping factor or the top one of nested factors (van der Leeden, Meijer & Busing 2008).
+        statistic : callable, optional
+            Further statistics of all replicates at once: a function of a table with a row per replicate and the columns of
+            `frame` that are estimates, which gives a Series, an array, or a dict or table of several.
+        progress : bool
+            Show a bar (tqdm): replicates done, per second, and failures.
+        checkpoint : path, optional
+            A folder that finished rounds are written to; the same call resumes from it after it was killed, with the same
+            replicates as one that was not.
+        **elsewhere
+            Refused, each with what to write instead: nsim, FUN, type, use_u and others of lme4's bootMer.
 
         Returns
         -------
         Bootstrap
+            Interrupted by Ctrl-C, it holds the rounds that were finished, with a warning.
 
         Raises
         ------
         DataError
-            When an argument is not known.
+            When an argument is not known, rows are needed and were not saved, or cases are asked of crossed groups.
 
         Examples
         --------
@@ -190,11 +211,15 @@ class MixedModelResults(Estimates):
         lower     7.0
         upper    13.0
         Name: Days, dtype: float64
+        >>> def ratio(estimates):
+        ...     return {"ratio": estimates["sd__Days|Subject"] / estimates["Days"]}
+        >>> fit.bootstrap(1000, seed=1, statistic=ratio).conf_int().loc["ratio"].round(1)
+        lower    0.3
+        upper    0.9
+        Name: ratio, dtype: float64
         """
-        resample.check_replicates(n, seed)
-        control = replace(self._control, start=None)
-        lanes = draw(self._fitted, control, np.arange(n), seed, kind)
-        return Bootstrap(self._fitted, control, lanes, seed, kind)
+        refuse(elsewhere, NOT_IN_BOOTSTRAP, "bootstrap()")
+        return bootstrapped(self._fitted, self._control, n, seed, kind, statistic, progress, checkpoint)
 
     # Reports
 

@@ -59,6 +59,18 @@ NOT_IN_SIMULATE = {
 }
 """Arguments of lme4's simulate that ours does not have."""
 
+NOT_IN_BOOTSTRAP = {
+    "nsim": "write n=",
+    "fun": "write statistic=, a function of a table of replicates; the coefficients and variances are always there",
+    "type": "write kind='parametric', 'residual' or 'cases'",
+    "use_u": "the random effects are always drawn anew, as by use.u=FALSE in lme4; leave it out",
+    "re_form": "the random effects are always drawn anew; leave it out",
+    "parallel": "replicates are fitted together; leave it out",
+    "ncpus": "replicates are fitted together; leave it out",
+    "random_state": "write seed=",
+}
+"""Arguments of lme4's bootMer that `bootstrap` does not have."""
+
 NOT_IN_CONF_INT = {
     "alpha": "write level=1 - alpha, such as level=0.95 for alpha=0.05",
     "conf_level": "write level=0.95",
@@ -86,6 +98,20 @@ NOT_IN_UPDATE = {
 }
 """Arguments of R's update that ours does not have."""
 
+NOT_IN_FIT_MANY = {
+    "exprobj": "write responses=, rows by responses (transpose it: rows are observations)",
+    "y": "write responses=",
+    "exog": "write responses=",
+    "coef": "write tests=",
+    "l": "write tests=, a dict of linear combinations of coefficients by name",
+    "bpparam": "nothing is to be set: responses are fitted together",
+    "n_jobs": "nothing is to be set: responses are fitted together",
+    "reml": "write reml=False for maximum likelihood, reml=True for REML",
+    "family": _GENERALIZED,
+    "subset": "pass the rows themselves: data[mask] and responses[mask]",
+}
+"""Arguments of dream's and others' calls that `fit_many` does not have."""
+
 PLANNED = {
     "anova": "likelihood-ratio and F tables are planned, not here; compare maximum-likelihood fits by aic and bic",
     "ranova": "planned, not here; compare the aic of fits with and without the term",
@@ -96,7 +122,6 @@ PLANNED = {
     "profile": "planned, not here; conf_int() gives Wald intervals",
     "plot": "planned, not here; augment() holds what a plot of the residuals needs",
     "qqmath": "planned, not here; ranef(condvar=True) holds what it needs",
-    "fit_many": "planned, not here; fit the responses one by one, with refit(y)",
     "glmer": "generalized models are not available",
     "nlmer": "nonlinear models are not available",
     "glm": "generalized models are not available",

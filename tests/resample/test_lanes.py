@@ -8,6 +8,7 @@ import pytest
 from jaxlmm import pls
 from jaxlmm.design import Design
 from jaxlmm.fit import Batch, Control, Model, fit_lanes, fit_model, prepare
+from jaxlmm.fit import batch as batches
 from jaxlmm.fit import batch_of as lanes_of
 from jaxlmm.fit import lanes as driver
 from jaxlmm.resample.simulate import draw_responses
@@ -83,7 +84,7 @@ def test_neighbours_and_chunks_do_not_matter(name: str, monkeypatch: pytest.Monk
     some = np.array([5, 0, 17])
     few = fit_lanes(model, batch_of(name, model, y[:, some]), True, start, Control())
     monkeypatch.setattr(driver, "FIRST", 3)
-    monkeypatch.setattr(driver, "WIDEST", 16)
+    monkeypatch.setattr(batches, "WIDEST", 16)
     cut = fit_lanes(model, batch_of(name, model, y), True, start, Control())
     for other, lanes in ((few, some), (cut, np.arange(LANES))):
         np.testing.assert_allclose(other.objective, whole.objective[lanes], rtol=1e-8)
@@ -95,7 +96,7 @@ def test_a_lane_that_runs_out_of_steps_says_so() -> None:
     model, y, _ = responses("one_us2_ragged")
     start = 30.0 * pls.starting_theta(model.gram, model.response, model.plan.terms)
     found = fit_lanes(model, batch_of("one_us2_ragged", model, y), True, start, Control(max_iterations=1))
-    assert (found.status == driver.LIMIT).all()
+    assert (found.status == batches.LIMIT).all()
 
 
 def test_an_exact_fit_is_a_status() -> None:
@@ -105,4 +106,4 @@ def test_an_exact_fit_is_a_status() -> None:
     batch = batch_of("one_us2_ragged", model, np.column_stack([y[:, 0], design.x @ np.ones(design.n_fixed)]))
     start = pls.starting_theta(model.gram, model.response, model.plan.terms)
     found = fit_lanes(model, batch, True, start, Control())
-    assert found.status.tolist() == [driver.CONVERGED, driver.EXACT_FIT]
+    assert found.status.tolist() == [batches.CONVERGED, batches.EXACT_FIT]

@@ -3,6 +3,7 @@
 import functools
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +11,8 @@ from scipy.stats import ks_2samp
 
 import jaxlmm
 from jaxlmm.errors import DataError
+from jaxlmm.inference.intervals import interval
+from jaxlmm.resample.cases import drawn_counts
 from tests.reference.loader import HERE
 
 SLEEP = "Reaction ~ Days + (Days | Subject)"
@@ -92,6 +95,102 @@ def test_drawn_statistics_and_drawn_responses_have_one_distribution(weights: str
     assert_the_same_distribution(drawn, refits, {name: name for name in refits if name != "singular"})
 
 
+BOOT = {
+    "Intercept": "X.Intercept.",
+    "Days": "Days",
+    "sd__Intercept|Subject": "sd.intercept",
+    "sd__Days|Subject": "sd.days",
+    "sd__Observation|Residual": "sd.residual",
+}
+"""Our names and those of the reference files of cases and of the jackknife."""
+
+
+def test_whole_groups_are_resampled_as_by_lme4() -> None:
+    ours = sleepstudy().bootstrap(4000, seed=3, kind="cases").frame
+    theirs = bootmer("sleepstudy_cases").rename(columns={"(Intercept)": "X.Intercept."})
+    assert_the_same_distribution(ours, theirs, BOOT)
+
+
+def test_multiplicities_are_fits_of_repeated_rows() -> None:
+    """Unbalanced groups, weights: each replicate against `lmer` on its own rows, drawn twice where it stands twice."""
+    data = jaxlmm.load_dataset("sleepstudy").iloc[:-5].assign(w=lambda d: 0.5 + np.arange(len(d)) % 7)
+    fit = jaxlmm.lmer(SLEEP, data, weights="w")
+    draws = fit.bootstrap(6, seed=8, kind="cases").frame
+    counts = drawn_counts(18, np.arange(6), 8)
+    codes = data["Subject"].astype("category").cat.codes.to_numpy()
+    for i in range(6):
+        parts = []
+        for g, times in enumerate(counts[:, i].astype(int)):
+            parts += [data[codes == g].assign(Subject=f"{g}.{copy}") for copy in range(times)]
+        one = jaxlmm.lmer(SLEEP, pd.concat(parts, ignore_index=True), weights="w")
+        assert draws["objective"][i] == pytest.approx(one.objective, abs=1e-7)
+        assert draws["Days"][i] == pytest.approx(one.params["Days"], rel=1e-6)
+        assert draws["sd__Days|Subject"][i] == pytest.approx(one.varcorr["sdcor"].iloc[1], rel=1e-5, abs=1e-5)
+
+
+def test_groups_left_out_are_those_of_lme4() -> None:
+    with jax.enable_x64(True):
+        found = sleepstudy().bootstrap(2, seed=1)._left_out
+    expected = bootmer("sleepstudy_jackknife")
+    np.testing.assert_allclose(found["objective"], expected["objective"], rtol=0, atol=1e-6)
+    for mine, other in BOOT.items():
+        np.testing.assert_allclose(found[mine], expected[other], rtol=1e-4, err_msg=mine)
+
+
+@pytest.mark.parametrize("level", [0.9, 0.95])
+def test_bca_limits_are_those_of_boot(level: float) -> None:
+    """bootMer's replicates through our formula, by the share of them below each limit; boot interpolates quantiles otherwise,
+    so that one replicate more or less may be below."""
+    names = {"(Intercept)": "X.Intercept.", "Days": "Days", "sd.Subject.(Intercept).NA": "sd.intercept"}
+    names |= {"sd.Subject.Days.NA": "sd.days", "sd.Residual.NA.NA": "sd.residual"}
+    drawn = bootmer("sleepstudy")[list(names)].to_numpy()
+    left_out = bootmer("sleepstudy_jackknife")[list(names.values())].to_numpy()
+    expected = bootmer("sleepstudy_bca").query("level == @level")
+    limits = interval("bca", drawn, expected["estimate"].to_numpy(), level, left_out)
+    for ours, theirs in zip(limits, (expected["lower"], expected["upper"]), strict=True):
+        below = np.abs((drawn < ours).sum(axis=0) - (drawn < theirs.to_numpy()).sum(axis=0))
+        assert below.max() <= 1
+
+
+def test_cases_and_bca_of_nested_groups() -> None:
+    """The top factor's levels are resampled with everything in them; BCa leaves them out one by one."""
+    data = jaxlmm.load_dataset("pastes")
+    fit = jaxlmm.lmer("strength ~ 1 + (1 | batch/cask)", data)
+    draws = fit.bootstrap(40, seed=1, kind="cases")
+    codes = data["batch"].astype("category").cat.codes.to_numpy()
+    counts = drawn_counts(10, np.arange(1), 1)[:, 0].astype(int)
+    parts = [data[codes == g].assign(batch=f"{g}.{c}") for g, times in enumerate(counts) for c in range(times)]
+    one = jaxlmm.lmer("strength ~ 1 + (1 | batch/cask)", pd.concat(parts, ignore_index=True))
+    assert draws.frame["objective"][0] == pytest.approx(one.objective, abs=1e-7)
+    assert (draws.conf_int("bca").loc["Intercept"].diff().iloc[1]) > 0
+    with pytest.raises(DataError, match="here they are crossed"):
+        penicillin().bootstrap(10, kind="cases")
+
+
+def test_the_users_statistic() -> None:
+    """For all replicates at once; intervals cover it, BCa among them."""
+
+    def statistic(estimates: pd.DataFrame) -> dict:
+        return {"share": estimates["sd__Days|Subject"] ** 2 / estimates["sd__Observation|Residual"] ** 2}
+
+    draws = sleepstudy().bootstrap(300, seed=1, statistic=statistic)
+    frame = draws.frame
+    np.testing.assert_allclose(frame["share"], (frame["sd__Days|Subject"] / frame["sd__Observation|Residual"]) ** 2)
+    assert draws.summary().loc["share", "estimate"] == pytest.approx(35.0717 / 654.9410, rel=1e-4)
+    assert draws.conf_int("bca").loc["share"].notna().all()
+    assert sleepstudy().bootstrap(5, statistic=lambda t: t["Days"] * 2).frame["statistic"].notna().all()
+    with pytest.raises(DataError, match="must give one for each row"):
+        _ = sleepstudy().bootstrap(5, statistic=lambda t: [1.0, 2.0]).frame
+
+
+def test_as_xarray() -> None:
+    pytest.importorskip("xarray")
+    draws = sleepstudy().bootstrap(20, seed=1)
+    dataset = draws.to_xarray()
+    np.testing.assert_array_equal(dataset["Days"].to_numpy(), draws.frame["Days"])
+    assert dataset.attrs["seed"] == 1
+
+
 def test_replicates_depend_on_seed_and_number_only() -> None:
     fit = sleepstudy()
     whole, begun = sleepstudy_draws(), fit.bootstrap(30, seed=11)
@@ -144,7 +243,9 @@ def test_failures_are_counted_and_kept() -> None:
         ({"n": 0}, "n=0 is not a number of replicates"),
         ({"n": True}, "n=True is not a number of replicates"),
         ({"seed": 1.5}, "seed=1.5 is not an integer"),
-        ({"kind": "wild"}, "kind='wild' is not known; write 'parametric' or 'residual'"),
+        ({"kind": "wild"}, "kind='wild' is not known; write 'parametric' or 'residual' or 'cases'"),
+        ({"nsim": 10}, "no argument 'nsim': write n="),
+        ({"statistic": 1}, "write a function of a table of replicates"),
     ],
 )
 def test_bad_arguments(arguments: dict, message: str) -> None:

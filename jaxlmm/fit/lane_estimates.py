@@ -1,0 +1,114 @@
+"""What lanes estimated, read off at their minima: back to the user's units, with Satterthwaite's degrees of freedom.
+
+The variance of a linear combination cᵀβ̂ is f = σ² cᵀ(XᵀV⁻¹X)⁻¹c, its degrees of freedom 2f²/Var(f̂) (Satterthwaite 1946;
+Giesbrecht & Burns 1985, Biometrics 41(2); Kuznetsova, Brockhoff & Christensen 2017, J. Stat. Softw. 82(13)), with the
+covariance of (θ, σ) from the observed information. Profiling σ out of the Hessian makes it
+
+    df = 1 / (gᵀ H⁻¹ g + 1/ν),    g = ∂ log f / ∂θ along σ̂(θ),    ν = n - p for REML, n for ML,
+
+H the Hessian of the profiled criterion; a parameter that the data say nothing about on the boundary has g = 0. Called by
+`lanes`.
+"""
+
+import jax
+import numpy as np
+
+from jaxlmm import pls
+from jaxlmm.covariance import canonical_lanes
+from jaxlmm.fit import boundary, programs
+from jaxlmm.fit.batch import EXACT_FIT, NOT_IDENTIFIED, Batch, LaneFits, lane_of, over_chunks, placed, reduced_of
+from jaxlmm.fit.record import Model
+from jaxlmm.fit.single import EXACT
+
+FLAT = 1e-10
+"""Curvature below this fraction of the largest carries no information: Satterthwaite's formula leaves its direction out."""
+
+
+def in_users_units(
+    model: Model, batch: Batch, lam: list[np.ndarray], state, reml: bool, combinations: np.ndarray | None, with_df: bool
+) -> LaneFits:
+    """Estimates at Λ (R, k, k) of each grouping factor; `state` holds status, iterations and retried of the lanes."""
+    plan, coordinates, lanes = model.plan, model.coordinates, batch.scale.size
+    status, iterations, retried = state
+    p, flag = coordinates.n_fixed, float(reml)
+    of_weights = np.full(lanes, coordinates.weight_scale) if batch.weight_scale is None else batch.weight_scale
+    root = np.sqrt(of_weights)
+    n_obs = np.full(lanes, float(coordinates.n_obs)) if batch.n_obs is None else batch.n_obs
+    value, pwrss = np.full(lanes, np.nan), np.full(lanes, np.nan)
+    beta, w = np.full((p, lanes), np.nan), np.full((p, p, lanes), np.nan)
+    fitted = np.flatnonzero(status != NOT_IDENTIFIED)
+
+    def read(part: np.ndarray) -> None:
+        factors = placed(np.moveaxis(lam[0][part], 0, -1))
+        found = jax.device_get(programs.profile_lanes(plan, reduced_of(model, batch, part), factors, flag))
+        value[part], pwrss[part] = found.value, found.pwrss
+        beta[:, part], w[:, :, part] = found.beta[:p], found.w[:p, :p]
+
+    if plan.kind == "grouped":
+        over_chunks(model, batch, fitted, read)
+    else:
+        for lane in fitted:
+            factors = [own[lane] for own in lam]
+            found = jax.device_get(programs.profile(plan, lane_of(model, batch, int(lane)), factors, flag))
+            value[lane], pwrss[lane] = found.objective, found.pwrss
+            beta[:, lane], w[:, :, lane] = found.beta[:p], found.fixed_inverse_factor[:p, :p]
+    degrees = n_obs - (p if reml else 0)
+    sigma = batch.scale * root * np.sqrt(pwrss / degrees)
+    status = np.where((status != NOT_IDENTIFIED) & ~(sigma > EXACT * batch.scale * root), EXACT_FIT, status)
+    combined = np.eye(p) if combinations is None else combinations
+    standard = coordinates.transform.T @ combined.T  # (p, m)
+    spread = np.sqrt(np.sum(np.einsum("ijr,jm->imr", w, standard) ** 2, axis=0))
+    df = np.full((len(combined), lanes), np.nan)
+    if with_df:
+        certified = np.flatnonzero(status < EXACT_FIT)
+        _degrees_of_freedom(model, batch, lam, certified, standard, degrees, flag, df)
+    user = [a @ own / root[:, None, None] for a, own in zip(coordinates.factor_maps, lam, strict=True)]
+    singular = np.zeros(lanes, dtype=bool)
+    for terms, own in zip(plan.terms, lam, strict=True):
+        for block in boundary.term_slices(terms):
+            singular |= np.linalg.svd(own[:, block, block], compute_uv=False).min(axis=1) < boundary.SINGULAR
+    objective = value + degrees * 2.0 * np.log(batch.scale) - (2.0 * coordinates.log_det if reml else 0.0)
+    return LaneFits(
+        np.concatenate([canonical_lanes(terms, own) for terms, own in zip(plan.terms, user, strict=True)], axis=1),
+        objective,
+        sigma,
+        (batch.beta + batch.scale * (coordinates.transform @ beta)).T,
+        (sigma / root * spread).T,
+        df.T,
+        status,
+        iterations,
+        singular,
+        retried,
+    )
+
+
+def _degrees_of_freedom(model: Model, batch: Batch, lam, lanes, standard, degrees, flag: float, df: np.ndarray) -> None:
+    """Write Satterthwaite's degrees of freedom (m, R) of some lanes."""
+    plan = model.plan
+    padded = np.zeros((pls.bucket(len(standard)), standard.shape[1]))
+    padded[: len(standard)] = standard
+    theta = np.concatenate([canonical_lanes(terms, own) for terms, own in zip(plan.terms, lam, strict=True)], axis=1).T
+
+    def write(part: np.ndarray, hessian: np.ndarray, change: np.ndarray) -> None:
+        df[:, part] = 1.0 / (_form(hessian, change) + 1.0 / degrees[part])
+
+    def together(part: np.ndarray) -> None:
+        reduced = reduced_of(model, batch, part)
+        found = programs.satterthwaite_lanes(plan, reduced, placed(theta[:, part]), flag, padded)
+        write(part, *jax.device_get(found))
+
+    if plan.kind == "grouped":
+        over_chunks(model, batch, lanes, together)
+        return
+    for lane in lanes:
+        found = programs.satterthwaite(plan, lane_of(model, batch, int(lane)), theta[:, lane], flag, padded)
+        write(np.array([lane]), *(np.asarray(part)[..., None] for part in jax.device_get(found)))
+
+
+def _form(hessian: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """gᵀH⁺g (m, R) from H (n, n, R) and g (n, m, R)."""
+    values, vectors = np.linalg.eigh(np.moveaxis(hessian, -1, 0))
+    known = values > FLAT * np.abs(values).max(axis=1, initial=0.0)[:, None]
+    inverse = np.where(known, 1.0, 0.0) / np.where(known, values, 1.0)
+    along = np.einsum("rij,imr->rjm", vectors, change)
+    return np.einsum("rj,rjm->mr", inverse, along**2)

@@ -1,0 +1,91 @@
+"""Linear combinations of coefficients, written by their names: "disease[T.late] - disease[T.early]".
+
+formulaic reads the arithmetic; here the names of coefficients, which may hold brackets, colons and blanks, are quoted for it.
+Called by `results`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from formulaic.errors import FormulaicError
+from formulaic.utils.constraints import LinearConstraints
+
+from jaxlmm.errors import DataError
+
+
+def combinations(tests: Mapping[str, Any], names: Iterable[str]) -> np.ndarray:
+    """Coefficients (m, p) of named linear combinations.
+
+    Parameters
+    ----------
+    tests : mapping of str to str or (p,) array
+        What to test: arithmetic on names of coefficients, or a number for each coefficient.
+    names : iterable of str
+        The coefficients, in order.
+
+    Raises
+    ------
+    DataError
+        When a combination names no coefficient, has a constant, or is not linear.
+
+    Examples
+    --------
+    >>> combinations({"late-early": "d[T.late] - d[T.early]"}, ["Intercept", "d[T.early]", "d[T.late]"])
+    array([[ 0., -1.,  1.]])
+    """
+    names = list(names)
+    if not isinstance(tests, Mapping):
+        raise DataError(f'tests is of type {type(tests).__name__}; write a dict such as {{"late-early": "a - b"}}')
+    rows = []
+    for title, test in tests.items():
+        if not isinstance(title, str):
+            raise DataError(f"tests has the key {title!r}; name each test by a string")
+        rows.append(_written(title, test, names) if isinstance(test, str) else _given(title, test, len(names)))
+        if not rows[-1].any():
+            raise DataError(f"tests[{title!r}] is zero for every coefficient, so there is nothing to test")
+    return np.array(rows).reshape(len(rows), len(names))
+
+
+def _given(title: str, test: Any, p: int) -> np.ndarray:
+    try:
+        row = np.asarray(test, dtype=float)
+    except (TypeError, ValueError):
+        raise DataError(f"tests[{title!r}] is neither text nor numbers: {test!r:.60}") from None
+    if row.shape != (p,) or not np.isfinite(row).all():
+        raise DataError(
+            f"tests[{title!r}] has shape {row.shape}; give one finite number for each of the {p} coefficients"
+        )
+    return row
+
+
+def _written(title: str, text: str, names: list[str]) -> np.ndarray:
+    known = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    quoted = re.sub(rf"`[^`]*`|(?<![\w.])(?:{known})(?![\w.\[:])", lambda m: _quote(m[0]), text)
+    try:
+        found = LinearConstraints.from_spec(quoted, variable_names=names)
+    except KeyError as problem:
+        missing = str(problem.args[0])
+        close = difflib.get_close_matches(missing, names, n=1, cutoff=0.5)
+        hint = f"; did you mean {close[0]!r}?" if close else "."
+        raise DataError(
+            f"tests[{title!r}] = {text!r} names {missing!r}, which is no coefficient{hint} The coefficients are: "
+            f"{', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
+        ) from None
+    except (FormulaicError, RuntimeError, ValueError, TypeError) as problem:
+        raise DataError(f"tests[{title!r}] = {text!r} is not a linear combination of coefficients: {problem}") from None
+    matrix = np.asarray(found.constraint_matrix, dtype=float)
+    if matrix.shape != (1, len(names)) or np.any(np.asarray(found.constraint_values, dtype=float)):
+        raise DataError(
+            f"tests[{title!r}] = {text!r} must be one combination that is tested against zero, without a constant; write "
+            "several as several entries"
+        )
+    return matrix[0]
+
+
+def _quote(name: str) -> str:
+    return name if name.startswith("`") else f"`{name}`"

@@ -5,8 +5,8 @@ at s₀². Both are estimated from the mean and variance of log s² (§6.2), and
 
     s̃² = (d₀ s₀² + d s²) / (d₀ + d),
 
-so that t statistics with s̃ in place of s have d₀ more degrees of freedom. The log-odds B that an effect is not zero follow from
-§6.3, with the variance of true effects estimated from the largest statistics. Called by `results`.
+so that t statistics with s̃ in place of s have d₀ more degrees of freedom. The log-odds B that an effect is not zero follow
+from §6.3, with the variance of true effects estimated from the largest statistics. Called by `results`.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class LaneSums(NamedTuple):
 
 
 class Products(NamedTuple):
-    """Products of columns, row by row, that weights are multiplied with: sparse for Z_gᵀWZ_g, Z_gᵀWX_r, dense for X_rᵀWX_r."""
+    """Products of columns, row by row, that weights multiply: sparse for Z_gᵀWZ_g, Z_gᵀWX_r, dense for X_rᵀWX_r."""
 
     zz: sparse.csr_array
     zx: sparse.csr_array

@@ -1,7 +1,8 @@
 """Refits of a fit's own resamples: the bootstrap, and the jackknife over groups, as lanes.
 
-For one grouping factor a parametric replicate is drawn as sufficient statistics (`sufficient`), and one of whole groups (cases)
-as multiplicities of the levels; for other designs, and for the residual bootstrap, responses or rows are drawn and reduced. Every lane starts at the fit's own θ. Called by `results`; the caller holds the double-precision scope.
+For one grouping factor a parametric replicate is drawn as sufficient statistics (`sufficient`), and one of whole groups
+(cases) as multiplicities of the levels; for other designs, and for the residual bootstrap, responses or rows are drawn and
+reduced. Every lane starts at the fit's own θ. Called by `results`; the caller holds the double-precision scope.
 """
 
 from __future__ import annotations

@@ -5,10 +5,7 @@ Called by `lanes`, `resample` and `many`; the caller holds the double-precision 
 
 from __future__ import annotations
 
-import functools
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +14,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxlmm import pls
 from jaxlmm.fit.record import Fit, Model
+from jaxlmm.fit.threads import side_by_side
 from jaxlmm.pytrees import pytree
 
 WIDEST, LEAST = 2048, 16
@@ -224,21 +222,8 @@ def chunks(lanes: np.ndarray, wide: int) -> Iterator[np.ndarray]:
 def over_chunks(model: Model, batch: Batch, lanes: np.ndarray, function: Callable[[np.ndarray], None]) -> None:
     """Call a function with every chunk of some lanes, several at a time where a processor has idle cores."""
     parts = list(chunks(lanes, width(model, batch)))
-    if len(parts) <= 1 or jax.default_backend() != "cpu" or lane_devices() > 1:
-        for part in parts:
-            function(part)
+    if jax.default_backend() == "cpu" and lane_devices() == 1:
+        side_by_side(function, parts)
         return
-
-    def scoped(part: np.ndarray) -> None:
-        with jax.enable_x64(True):  # the scope is a thread's own
-            function(part)
-
-    # The first alone, so that a program is compiled once.
-    function(parts[0])
-    list(_pool(os.cpu_count() or 1).map(scoped, parts[1:]))
-
-
-@functools.cache
-def _pool(workers: int) -> ThreadPoolExecutor:
-    """Threads that wait for chunks."""
-    return ThreadPoolExecutor(workers, thread_name_prefix="jaxlmm")
+    for part in parts:
+        function(part)

@@ -20,6 +20,9 @@ from jaxlmm.fit import programs
 SMALL = 3e-3
 """Singular values of Λ (standardized) below this are tried at zero."""
 
+EARLY = 2e-2
+"""The same for a lane that has not stopped: on its way to a singular value of zero Newton's method is slow."""
+
 SINGULAR = 1e-4
 """A fit is called singular when a singular value of Λ (standardized) is below this; lme4's tolerance."""
 
@@ -108,10 +111,10 @@ def truncate(
     return factors, bases
 
 
-def examine(model, theta: np.ndarray, reml: float) -> Boundary | None:
+def examine(model, theta: np.ndarray, reml: float, below: float = SMALL) -> Boundary | None:
     """Set small singular values to zero and test the slopes there; None where nothing is small."""
     plan, reduced = model.plan, model.reduced
-    lambdas, bases = truncate(plan, numpy_lambdas(plan, theta), SMALL)
+    lambdas, bases = truncate(plan, numpy_lambdas(plan, theta), below)
     if not any(basis.size for found in bases for basis in found):
         return None
     value = float(programs.profile(plan, reduced, [jnp.asarray(f) for f in lambdas], reml).objective)

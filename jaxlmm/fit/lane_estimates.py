@@ -19,6 +19,7 @@ from jaxlmm.fit import boundary, programs
 from jaxlmm.fit.batch import EXACT_FIT, NOT_IDENTIFIED, Batch, LaneFits, lane_of, over_chunks, placed, reduced_of
 from jaxlmm.fit.record import Model
 from jaxlmm.fit.single import EXACT
+from jaxlmm.fit.threads import one_blas_thread, side_by_side
 
 FLAT = 1e-10
 """Curvature below this fraction of the largest carries no information: Satterthwaite's formula leaves its direction out."""
@@ -44,14 +45,17 @@ def in_users_units(
         value[part], pwrss[part] = found.value, found.pwrss
         beta[:, part], w[:, :, part] = found.beta[:p], found.w[:p, :p]
 
+    def read_one(lane: int) -> None:
+        factors = [own[lane] for own in lam]
+        found = jax.device_get(programs.profile(plan, lane_of(model, batch, lane), factors, flag))
+        value[lane], pwrss[lane] = found.objective, found.pwrss
+        beta[:, lane], w[:, :, lane] = found.beta[:p], found.fixed_inverse_factor[:p, :p]
+
     if plan.kind == "grouped":
         over_chunks(model, batch, fitted, read)
     else:
-        for lane in fitted:
-            factors = [own[lane] for own in lam]
-            found = jax.device_get(programs.profile(plan, lane_of(model, batch, int(lane)), factors, flag))
-            value[lane], pwrss[lane] = found.objective, found.pwrss
-            beta[:, lane], w[:, :, lane] = found.beta[:p], found.fixed_inverse_factor[:p, :p]
+        with one_blas_thread():
+            side_by_side(read_one, fitted.tolist())
     degrees = n_obs - (p if reml else 0)
     sigma = batch.scale * root * np.sqrt(pwrss / degrees)
     status = np.where((status != NOT_IDENTIFIED) & ~(sigma > EXACT * batch.scale * root), EXACT_FIT, status)
@@ -100,9 +104,13 @@ def _degrees_of_freedom(model: Model, batch: Batch, lam, lanes, standard, degree
     if plan.kind == "grouped":
         over_chunks(model, batch, lanes, together)
         return
-    for lane in lanes:
-        found = programs.satterthwaite(plan, lane_of(model, batch, int(lane)), theta[:, lane], flag, padded)
+
+    def alone(lane: int) -> None:
+        found = programs.satterthwaite(plan, lane_of(model, batch, lane), theta[:, lane], flag, padded)
         write(np.array([lane]), *(np.asarray(part)[..., None] for part in jax.device_get(found)))
+
+    with one_blas_thread():
+        side_by_side(alone, lanes.tolist())
 
 
 def _form(hessian: np.ndarray, change: np.ndarray) -> np.ndarray:

@@ -34,6 +34,10 @@ from jaxlmm.fit.batch import (
 from jaxlmm.fit.lane_estimates import in_users_units
 from jaxlmm.fit.record import Model
 from jaxlmm.fit.single import Control, at_rounding_error, search
+from jaxlmm.fit.threads import one_blas_thread, side_by_side
+
+NEAR = 0.1
+"""Radius of the first trust region of a lane that is fitted alone: its start is that of a similar fit."""
 
 FIRST = 6
 """Steps that all lanes of a chunk take before the unfinished are brought together."""
@@ -72,10 +76,14 @@ def fit_lanes(
     lam, status, iterations, retried = (
         _together(model, batch, start, todo, reml, control) if together else _nothing(model, todo)
     )
-    for lane in np.flatnonzero(retried):
-        theta, status[lane], iterations[lane] = _alone(model, batch, start, int(lane), reml, control)
+
+    def alone(lane: int) -> None:
+        theta, status[lane], iterations[lane] = _alone(model, batch, start, lane, reml, control)
         for own, found in zip(lam, boundary.numpy_lambdas(plan, theta), strict=True):
             own[lane] = found
+
+    with one_blas_thread():
+        side_by_side(alone, np.flatnonzero(retried).tolist())
     if batch.known is not None:
         status = np.where(todo, status, batch.known)
     state = (status, iterations, retried)
@@ -178,7 +186,7 @@ def _smallest(model: Model, lam: np.ndarray) -> np.ndarray:
 def _alone(model: Model, batch: Batch, start: np.ndarray, lane: int, reml: bool, control: Control):
     """One lane by the path of a single fit: θ, status and iterations."""
     own = replace(model, reduced=lane_of(model, batch, lane))
-    state, _ = search(own, np.array(start[:, lane]), float(reml), control)
+    state, _ = search(own, np.array(start[:, lane]), float(reml), control, NEAR, certify=False)
     status = {optimize.CONVERGED: CONVERGED, optimize.STALLED: STALLED}.get(int(state.status), LIMIT)
     if status == STALLED and at_rounding_error(state.predicted, state.value):
         status = ROUNDING_ERROR

@@ -14,6 +14,7 @@ from jaxlmm.design import Design
 from jaxlmm.errors import DesignError
 from jaxlmm.fit import boundary, programs
 from jaxlmm.fit.record import Certificate, Fit, Model
+from jaxlmm.fit.threads import LARGE, one_blas_thread
 
 EXACT_HESSIANS = 24
 """Without a cheap Hessian: up to this many covariance parameters every step computes it; beyond, gradients update it."""
@@ -23,6 +24,9 @@ ROUNDING = 1e-6
 
 EXACT = 1e-8
 """Residual standard deviation, relative to that of the least-squares fit, below which nothing is left to estimate."""
+
+STAGE = 8
+"""Steps before a lane that has not stopped is tried on the boundary, and again after twice as many."""
 
 ROUNDS = 8
 """How often a fit may leave the boundary."""
@@ -94,8 +98,9 @@ def fit_model(model: Model, reml: bool, control: Control = DEFAULT) -> Fit:
         theta = pls.starting_theta(model.gram, model.response, model.plan.terms)
     else:
         theta = np.asarray(control.start, dtype=float)
-    state, slope = search(model, theta, float(reml), control)
-    fit = evaluate(model, np.asarray(state.theta), reml, _certificate(model, state, slope))
+    with one_blas_thread(wanted=model.plan.n_dense < LARGE):
+        state, slope = search(model, theta, float(reml), control)
+        fit = evaluate(model, np.asarray(state.theta), reml, _certificate(model, state, slope))
     unit = model.coordinates.scale * np.sqrt(model.coordinates.weight_scale)
     if not fit.sigma > EXACT * unit:
         raise DesignError(
@@ -105,9 +110,19 @@ def fit_model(model: Model, reml: bool, control: Control = DEFAULT) -> Fit:
     return fit
 
 
-def search(model: Model, theta: np.ndarray, flag: float, control: Control) -> tuple[optimize.State, float]:
-    """Minimize from θ, leaving the boundary or settling on it; and the slope there (NaN off the boundary)."""
-    state = _minimize(model, theta, flag, control.max_iterations)
+def search(
+    model: Model, theta: np.ndarray, flag: float, control: Control, radius: float = 1.0, certify: bool = True
+) -> tuple[optimize.State, float]:
+    """Minimize from θ, leaving the boundary or settling on it; and the slope there (NaN off the boundary).
+
+    Parameters
+    ----------
+    radius : float
+        Of the first trust region, in natural changes of the parameters: the nearer the start, the smaller.
+    certify : bool
+        Whether gradient and Hessian are wanted at a minimum on the boundary, too.
+    """
+    state = _minimize_in_stages(model, theta, flag, control.max_iterations, radius)
     slope = np.nan
     for _ in range(ROUNDS):
         found = boundary.examine(model, np.asarray(state.theta), flag)
@@ -121,6 +136,9 @@ def search(model: Model, theta: np.ndarray, flag: float, control: Control) -> tu
             continue
         if found.value <= float(state.value) + boundary.INDIFFERENT:
             settled = optimize.initial(boundary.theta_of(model.plan, found.lambdas))
+            if not certify:
+                state = replace(state, theta=settled.theta)
+                break
             there = jax.device_get(programs.minimize(model.plan, model.reduced, settled, flag, 0))
             state = replace(state, theta=there.theta, value=there.value, gradient=there.gradient, hessian=there.hessian)
         else:
@@ -129,11 +147,35 @@ def search(model: Model, theta: np.ndarray, flag: float, control: Control) -> tu
     return state, slope
 
 
+def _minimize_in_stages(model: Model, theta: np.ndarray, flag: float, limit: int, radius: float) -> optimize.State:
+    """Steps from θ; a lane that is still on its way after a stage is set down on the boundary where that is where it goes.
+
+    Towards a singular value of zero the objective behaves like θ⁴, and steps shrink by a constant factor only.
+    """
+    if not _exact_steps(model.plan):
+        return _minimize(model, theta, flag, limit)
+    stage, start = STAGE, optimize.initial(theta, 0, radius)
+    state = jax.device_get(programs.minimize(model.plan, model.reduced, start, flag, min(stage, limit)))
+    while int(state.status) == optimize.RUNNING and int(state.iteration) < limit:
+        stage *= 2
+        found = boundary.examine(model, np.asarray(state.theta), flag, boundary.EARLY)
+        start = state
+        if found is not None and found.escape is None and found.value <= float(state.value) + float(state.predicted):
+            start = optimize.initial(boundary.theta_of(model.plan, found.lambdas), int(state.iteration))
+        state = jax.device_get(programs.minimize(model.plan, model.reduced, start, flag, min(stage, limit)))
+    return state
+
+
+def _exact_steps(plan: pls.Plan) -> bool:
+    """Whether every step computes a Hessian."""
+    return plan.n_theta <= EXACT_HESSIANS or plan.cheap_curvature
+
+
 def _minimize(model: Model, theta: np.ndarray, reml: float, limit: int, iteration: int = 0) -> optimize.State:
     """Steps from θ until the lane stops or has tried `limit` of them, of which `iteration` were tried before."""
     plan, reduced = model.plan, model.reduced
     start = optimize.initial(theta, iteration)
-    if plan.n_theta <= EXACT_HESSIANS or plan.cheap_curvature:
+    if _exact_steps(plan):
         return jax.device_get(programs.minimize(plan, reduced, start, reml, limit))
     state = programs.minimize(plan, reduced, start, reml, iteration)
     while int(state.status) == optimize.RUNNING and int(state.iteration) < limit:

@@ -1,8 +1,8 @@
 """Value, gradient and exact Hessian of many lanes of one grouping factor; the lane is the last axis.
 
 The formulas are those of `grouped_curvature`. What differs between lanes is θ and the response, so every T_g is a
-lane's own; the borders N_x are everybody's or a lane's own, which `borders` hides. The rest is elementwise over (levels, lanes). Sums
-over k and over small p are written out, so that each is one vectorized loop over the lanes. Called by `fit`.
+lane's own; the borders N_x are everybody's or a lane's own, which `borders` hides. The rest is elementwise over (levels,
+lanes). Sums over k and over small p are written out, so that each is one vectorized loop over the lanes. Called by `fit`.
 
 Responses keep `grouped`'s form with a last axis of lanes: N_y (k, levels, R), or for classes Σ N_x ⊗ N_y
 (k, k, p, U, R) and Σ N_y ⊗ N_y (k, k, U, R); XᵀWy (p, R) and yᵀWy (R,) within the levels. Lanes with weights or

@@ -69,6 +69,14 @@ class Plan:
         return sum(n_theta(terms) for terms in self.terms)
 
     @property
+    def n_dense(self) -> int:
+        """Rows of the matrix that is factored densely; 0 where none is."""
+        columns = [n_columns(self.terms[t]) for t in self.order[self.n_chain :]]
+        if self.kind == "dense":
+            columns = [n_columns(terms) for terms in self.terms]
+        return sum(k * n for k, n in zip(columns, self.levels, strict=True)) if self.levels else 0
+
+    @property
     def cheap_curvature(self) -> bool:
         """Whether the Hessian that steps use costs no more than a few gradients, however many parameters there are."""
         return self.kind != "dense"

@@ -18,7 +18,6 @@ PLANNED = ["anova", "plot", "ranova", "emmeans", "profile"]
 MODULE = {
     "glmer": "not available",
     "lmerControl": "jaxlmm.Control",
-    "fit_many": "planned, not here",
     "ranef": "fit.ranef()",
 }
 

@@ -1,0 +1,73 @@
+"""Which threads do what on a CPU: lanes side by side, and BLAS with one thread for each.
+
+XLA calls LAPACK for large matrices one at a time. OpenBLAS divides even a matrix of a hundred rows between all cores, which
+takes longer than one core alone: on two cores, 1.8 times as long for kb07 (128 rows), 1.3 times for InstEval (1,128 rows; both
+by a throw-away script). Called by `single` and `lanes`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import jax
+from threadpoolctl import ThreadpoolController
+
+T = TypeVar("T")
+
+LARGE = 3000
+"""Rows of a dense matrix from which on several threads are left to share it."""
+
+_LOCK = threading.Lock()
+_held: list[Any] = []
+"""The limit, once for each of those who ask for it."""
+
+
+@functools.cache
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+@contextlib.contextmanager
+def one_blas_thread(wanted: bool = True) -> Iterator[None]:
+    """Let BLAS use one thread in this block; the last of several blocks at once puts back what there was before."""
+    if not wanted or jax.default_backend() != "cpu":
+        yield
+        return
+    with _LOCK:
+        _held.append(_controller().limit(limits=1, user_api="blas") if not _held else None)
+    try:
+        yield
+    finally:
+        with _LOCK:
+            if len(_held) > 1:
+                _held.pop()
+            else:
+                _held.pop().restore_original_limits()
+
+
+def side_by_side(function: Callable[[T], None], items: Sequence[T]) -> None:
+    """Call a function with every item, on as many threads as there are cores."""
+    if len(items) <= 1:
+        for item in items:
+            function(item)
+        return
+
+    def scoped(item: T) -> None:
+        with jax.enable_x64(True):  # the scope is a thread's own
+            function(item)
+
+    # The first alone, so that a program is compiled once.
+    function(items[0])
+    list(_pool(os.cpu_count() or 1).map(scoped, items[1:]))
+
+
+@functools.cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    """Threads that wait for work."""
+    return ThreadPoolExecutor(workers, thread_name_prefix="jaxlmm")

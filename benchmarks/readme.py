@@ -37,6 +37,16 @@ draws = fit.bootstrap(10_000, seed=1)
 print(draws)
 print(draws.conf_int().round(2).loc[["Days", "sd__Days|Subject"]])
 
+print(fit.bootstrap(2000, seed=1, kind="cases").conf_int("bca").round(2).loc[["Days"]])
+
+responses = pd.DataFrame(fit.simulate(1000, seed=1)).add_prefix("r")
+many = jaxlmm.fit_many("~ Days + (Days | Subject)", sleepstudy, responses, tests={"a week": "7 * Days"})
+print(many)
+print(many.frame[["response", "term", "estimate", "std_error", "df", "p_adjusted"]].head(3).round(3))
+print(many.top_table("Days", number=2).round(2))
+print(many.variance_fractions().head(2).round(2))
+print(round(many.fit("r7").objective, 2))
+
 path = os.path.join(tempfile.mkdtemp(), "sleep.npz")
 fit.save(path)
 print(jaxlmm.load(path).predict({"Days": [10]}, random=False).round(1).tolist())

@@ -5,6 +5,7 @@ Called by `lanes`, `resample` and `many`; the caller holds the double-precision 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -18,13 +19,15 @@ from jaxlmm.fit.threads import side_by_side
 from jaxlmm.pytrees import pytree
 
 WIDEST, LEAST = 2048, 16
-"""Lanes of a wide chunk on one device, at most and at least."""
+"""Lanes of a wide chunk on one device, at most and at least; an accelerator takes `FACTOR` times as many."""
+
+FACTOR = 64
 
 NARROW = 16
 """A wide chunk has so many times the lanes of a narrow one: two widths, so that two programs do for any number of lanes."""
 
-CHUNK_BYTES = {"cpu": 2**23, "gpu": 2**30, "tpu": 2**30}
-"""Memory that the arrays of one chunk may take on a device, roughly: a processor's cache, an accelerator's memory."""
+CACHE_BYTES, SHARE = 2**23, 16
+"""Memory for the arrays of one chunk, roughly: a processor's cache; of an accelerator's memory one part in `SHARE`."""
 
 ARRAYS = 16
 """Arrays (k, k, levels, lanes) that an evaluation holds at once, roughly."""
@@ -204,8 +207,18 @@ def width(model: Model, batch: Batch) -> int:
     numbers = ARRAYS * (k * k * levels + p * p)
     if batch.gram is not None:
         numbers += 2 * k * p * levels
-    most = CHUNK_BYTES.get(jax.default_backend(), CHUNK_BYTES["cpu"]) / (8 * numbers)
-    return int(2 ** np.floor(np.log2(np.clip(most, LEAST, WIDEST)))) * lane_devices()
+    memory, widest = _device_bytes()
+    return int(2 ** np.floor(np.log2(np.clip(memory / (8 * numbers), LEAST, widest)))) * lane_devices()
+
+
+@functools.cache
+def _device_bytes() -> tuple[float, int]:
+    """Memory for one chunk, and the most lanes of one, on each device."""
+    device = jax.local_devices()[0]
+    if device.platform == "cpu":
+        return CACHE_BYTES, WIDEST
+    found = device.memory_stats() or {}
+    return found.get("bytes_limit", SHARE * 2**30) / SHARE, FACTOR * WIDEST
 
 
 def chunks(lanes: np.ndarray, wide: int) -> Iterator[np.ndarray]:

@@ -1,8 +1,8 @@
 """Cross-products of a design: what the likelihood needs of the rows, as a monoid.
 
-`rows` sums over the rows of one chunk; here chunks merge by addition, in any order, once they stand in one frame. The
-triangular factor of √W [1 X y] travels along, for decisions about rank that a Gram matrix cannot make. Called by `fit`, with
-the `Design` that `design` built; read by `standard`.
+`rows` sums over the rows of one part of the data; here parts merge by addition, in any order, once they stand in one frame.
+The triangular factor of √W [1 X y] travels along, for decisions about rank that a Gram matrix cannot make. Called by `fit`,
+with the `Design` that `design` built; read by `standard`.
 """
 
 from dataclasses import dataclass, replace

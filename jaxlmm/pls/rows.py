@@ -1,4 +1,4 @@
-"""Sums over the rows of a design: the only place that reads them. The n axis ends here.
+"""Sums over the rows of a design: where the n axis ends. Other responses over the same rows are summed by `responses`.
 
 With F = [1 X y] in its frame and W the weights,
 
@@ -6,7 +6,8 @@ With F = [1 X y] in its frame and W the weights,
 
 the triangular factor of √W F (tall-skinny QR), and, for one grouping factor, that of what is left of √W F when each
 level's Z_g is projected out. Rows are read in chunks that stay in the processor's cache, transposed so that each column is
-contiguous; nothing of length n is made besides the pair of each row of crossed factors. Called by `crossprod`.
+contiguous. For crossed factors the pair of levels of each row is kept; nothing else of length n is. Called by `crossprod`;
+`responses` takes the columns in their frames from here.
 """
 
 import itertools

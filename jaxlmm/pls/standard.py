@@ -171,7 +171,7 @@ def standardize(cross: CrossProducts) -> tuple[Gram, Response, Coordinates]:
     Raises
     ------
     DesignError
-        When no column of X is left, or the fixed effects reproduce the response exactly.
+        When the fixed effects reproduce the response exactly.
     """
     omega = float(power_of_two(cross.triangle[0, 0] ** 2 / cross.n_obs))
     omega = omega if np.log2(omega) % 2 == 0 else 2.0 * omega

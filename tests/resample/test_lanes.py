@@ -5,12 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from jaxlmm import covariance as covariance_lanes
 from jaxlmm import pls
 from jaxlmm.design import Design
 from jaxlmm.fit import Batch, Control, Model, fit_lanes, fit_model, prepare
 from jaxlmm.fit import batch as batches
 from jaxlmm.fit import batch_of as lanes_of
 from jaxlmm.fit import lanes as driver
+from jaxlmm.fit.single import search
+from jaxlmm.resample import sufficient
 from jaxlmm.resample.simulate import draw_responses
 from tests.designs import random_designs
 from tests.fit.models import design_of
@@ -68,7 +71,7 @@ def test_a_lane_is_the_fit_of_its_response(name: str, reml: bool) -> None:
         errors = fit.sigma * np.sqrt(np.diag(fit.unscaled_vcov))
         np.testing.assert_allclose(found.std_error[lane], errors, rtol=COVARIANCE)
         for t, lam in enumerate(fit.lambdas):
-            mine = driver.lambda_lanes(model.plan.terms[t], found.theta[lane, ends[t] : ends[t + 1], None])[0]
+            mine = covariance_lanes.lambda_lanes(model.plan.terms[t], found.theta[lane, ends[t] : ends[t + 1], None])[0]
             np.testing.assert_allclose(
                 mine @ mine.T, lam @ lam.T, rtol=0, atol=COVARIANCE * max(1.0, np.abs(lam).max()) ** 2
             )
@@ -84,12 +87,34 @@ def test_neighbours_and_chunks_do_not_matter(name: str, monkeypatch: pytest.Monk
     some = np.array([5, 0, 17])
     few = fit_lanes(model, batch_of(name, model, y[:, some]), True, start, Control())
     monkeypatch.setattr(driver, "FIRST", 3)
-    monkeypatch.setattr(batches, "WIDEST", 16)
+    monkeypatch.setattr(batches, "_device_bytes", lambda: (0.0, 16))
     cut = fit_lanes(model, batch_of(name, model, y), True, start, Control())
     for other, lanes in ((few, some), (cut, np.arange(LANES))):
         np.testing.assert_allclose(other.objective, whole.objective[lanes], rtol=1e-8)
         np.testing.assert_allclose(other.sigma, whole.sigma[lanes], rtol=1e-8)
+        mine, theirs = (
+            covariance_lanes.lambda_lanes(model.plan.terms[0], own.T) for own in (other.theta, whole.theta[lanes])
+        )
+        square, expected = mine @ mine.swapaxes(1, 2), theirs @ theirs.swapaxes(1, 2)
+        size = np.maximum(np.abs(expected).max(axis=(1, 2), keepdims=True), 1e-3)
+        np.testing.assert_allclose(square / size, expected / size, rtol=0, atol=1e-8)
         np.testing.assert_array_equal(other.singular, whole.singular[lanes])
+
+
+def test_a_thousand_replicates_are_fits_one_at_a_time() -> None:
+    """Of sleepstudy, from the same drawn sums, by the path of a single fit and from another start."""
+    import jaxlmm
+
+    fitted = jaxlmm.lmer("Reaction ~ Days + (Days | Subject)", jaxlmm.load_dataset("sleepstudy"))._fitted
+    model, fit = fitted.model, fitted.fit
+    drawn = sufficient.draw(model, fit, sufficient.sampler(model, fit), 7, np.arange(1000))
+    found = fit_lanes(model, drawn, True, pls.starting_theta(model.gram, model.response, model.plan.terms), Control())
+    assert found.certified.all()
+    change = (model.coordinates.n_obs - 2) * 2.0 * np.log(drawn.scale) - 2.0 * model.coordinates.log_det
+    for lane in range(1000):
+        own = replace(model, reduced=batches.lane_of(model, drawn, lane))
+        state, _ = search(own, np.array([0.7, 0.1, 0.4]), 1.0, Control())
+        assert found.objective[lane] == pytest.approx(float(state.value) + change[lane], abs=1e-6)
 
 
 def test_a_lane_that_runs_out_of_steps_says_so() -> None:

@@ -234,9 +234,10 @@ def chunks(lanes: np.ndarray, wide: int) -> Iterator[np.ndarray]:
 
 def over_chunks(model: Model, batch: Batch, lanes: np.ndarray, function: Callable[[np.ndarray], None]) -> None:
     """Call a function with every chunk of some lanes, several at a time where a processor has idle cores."""
-    parts = list(chunks(lanes, width(model, batch)))
+    wide = width(model, batch)
+    parts = list(chunks(lanes, wide))
     if jax.default_backend() == "cpu" and lane_devices() == 1:
-        side_by_side(function, parts)
+        side_by_side(function, parts, (model.plan, batch.gram is None, wide, function.__qualname__))
         return
     for part in parts:
         function(part)

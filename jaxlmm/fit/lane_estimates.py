@@ -55,7 +55,7 @@ def in_users_units(
         over_chunks(model, batch, fitted, read)
     else:
         with one_blas_thread():
-            side_by_side(read_one, fitted.tolist())
+            side_by_side(read_one, fitted.tolist(), (plan, "profile"))
     degrees = n_obs - (p if reml else 0)
     sigma = batch.scale * root * np.sqrt(pwrss / degrees)
     status = np.where((status != NOT_IDENTIFIED) & ~(sigma > EXACT * batch.scale * root), EXACT_FIT, status)
@@ -110,7 +110,7 @@ def _degrees_of_freedom(model: Model, batch: Batch, lam, lanes, standard, degree
         write(np.array([lane]), *(np.asarray(part)[..., None] for part in jax.device_get(found)))
 
     with one_blas_thread():
-        side_by_side(alone, lanes.tolist())
+        side_by_side(alone, lanes.tolist(), (plan, "satterthwaite"))
 
 
 def _form(hessian: np.ndarray, change: np.ndarray) -> np.ndarray:

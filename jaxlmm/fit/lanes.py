@@ -83,7 +83,7 @@ def fit_lanes(
             own[lane] = found
 
     with one_blas_thread():
-        side_by_side(alone, np.flatnonzero(retried).tolist())
+        side_by_side(alone, np.flatnonzero(retried).tolist(), (plan, "search"))
     if batch.known is not None:
         status = np.where(todo, status, batch.known)
     state = (status, iterations, retried)

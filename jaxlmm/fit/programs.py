@@ -1,4 +1,4 @@
-"""The compiled programs of a fit: everything that is jitted, but for the draws of `resample.sufficient`, in one place.
+"""The compiled programs of a fit: everything that is jitted, but for the draws of `resample`, in one place.
 
 A program's identity is the plan (static) and the shapes, which are bucketed; ML and REML, true sizes and the
 data are traced. So a second fit of a similar shape compiles nothing.

@@ -11,7 +11,7 @@ import contextlib
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -51,8 +51,18 @@ def one_blas_thread(wanted: bool = True) -> Iterator[None]:
                 _held.pop().restore_original_limits()
 
 
-def side_by_side(function: Callable[[T], None], items: Sequence[T]) -> None:
-    """Call a function with every item, on as many threads as there are cores."""
+_compiled: set[Hashable] = set()
+"""Work that was done before, so that its programs are there."""
+
+
+def side_by_side(function: Callable[[T], None], items: Sequence[T], work: Hashable) -> None:
+    """Call a function with every item, on as many threads as there are cores.
+
+    Parameters
+    ----------
+    work : hashable
+        Which programs the function calls. When they are new the first item goes alone, so that they are compiled once.
+    """
     if len(items) <= 1:
         for item in items:
             function(item)
@@ -62,9 +72,11 @@ def side_by_side(function: Callable[[T], None], items: Sequence[T]) -> None:
         with jax.enable_x64(True):  # the scope is a thread's own
             function(item)
 
-    # The first alone, so that a program is compiled once.
-    function(items[0])
-    list(_pool(os.cpu_count() or 1).map(scoped, items[1:]))
+    if work not in _compiled:
+        function(items[0])
+        _compiled.add(work)
+        items = items[1:]
+    list(_pool(os.cpu_count() or 1).map(scoped, items))
 
 
 @functools.cache

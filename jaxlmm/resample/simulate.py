@@ -13,6 +13,7 @@ import numpy as np
 from jaxlmm.design import Design
 from jaxlmm.errors import DataError
 from jaxlmm.fit import Fit
+from jaxlmm.fit.compiling import program
 
 NO_VARIANCE = 1e-12
 """Variance of the modes in a direction, relative to the largest, below which there is none."""
@@ -54,16 +55,22 @@ def draw_responses(design: Design, fit: Fit, mean: np.ndarray, replicates: np.nd
     """The replicates with these numbers, (n_obs, R)."""
     key = jax.random.key(seed, impl="threefry2x32")
     root = np.ones(design.n_obs) if design.weights is None else np.sqrt(design.weights)
+    shapes = (*((block.n_levels, block.z.shape[1]) for block in design.random), (design.n_obs,))
     answer = np.empty((design.n_obs, replicates.size))
     for column, i in enumerate(replicates):
-        keys = jax.random.split(jax.random.fold_in(key, i), len(design.random) + 1)
-        noise = np.asarray(jax.random.normal(keys[-1], (design.n_obs,), jnp.float64))
+        *effects, noise = (np.asarray(part) for part in _normal(shapes, key, i))
         value = mean + fit.sigma * noise / root
-        for block, lam, own in zip(design.random, fit.lambdas, keys[:-1], strict=True):
-            u = np.asarray(jax.random.normal(own, (block.n_levels, lam.shape[0]), jnp.float64))
+        for block, lam, u in zip(design.random, fit.lambdas, effects, strict=True):
             value = value + fit.sigma * np.einsum("nk,nk->n", block.z, (u @ lam.T)[block.codes])
         answer[:, column] = value
     return answer
+
+
+@program(0)
+def _normal(shapes, key, i):
+    """Standard normal numbers of replicate i, an array for each shape."""
+    keys = jax.random.split(jax.random.fold_in(key, i), len(shapes))
+    return tuple(jax.random.normal(own, shape, jnp.float64) for own, shape in zip(keys, shapes, strict=True))
 
 
 @jax.threefry_partitionable(True)

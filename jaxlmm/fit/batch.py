@@ -236,8 +236,4 @@ def over_chunks(model: Model, batch: Batch, lanes: np.ndarray, function: Callabl
     """Call a function with every chunk of some lanes, several at a time where a processor has idle cores."""
     wide = width(model, batch)
     parts = list(chunks(lanes, wide))
-    if jax.default_backend() == "cpu" and lane_devices() == 1:
-        side_by_side(function, parts, (model.plan, batch.gram is None, wide, function.__qualname__))
-        return
-    for part in parts:
-        function(part)
+    side_by_side(function, parts, (model.plan, batch.gram is None, wide, function.__qualname__))

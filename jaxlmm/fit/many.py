@@ -19,6 +19,7 @@ from jaxlmm.fit.batch import NOT_IDENTIFIED, LaneFits, batch_of, batch_of_sums
 from jaxlmm.fit.lanes import fit_lanes
 from jaxlmm.fit.record import Model
 from jaxlmm.fit.single import Control, prepare
+from jaxlmm.fit.threads import cores, one_blas_thread, side_by_side
 
 MANY = 64
 """So many responses that miss the same rows are fitted to a design without those rows, together."""
@@ -63,8 +64,13 @@ class Shared:
 
     @classmethod
     def of(cls, design: Design, plan: str) -> "Shared":
-        """Reduce a design."""
-        return cls(design, prepare(design, plan))
+        """Reduce a design, for many lanes."""
+        model = prepare(design, plan)
+        chosen = pls.for_many_lanes(model.plan, model.gram)
+        if chosen != model.plan:
+            reduced = jax.device_put(pls.reduce(chosen, model.gram, model.response, model.coordinates))
+            model = replace(model, plan=chosen, reduced=reduced)
+        return cls(design, model)
 
     @functools.cached_property
     def responder(self) -> pls.Responder:
@@ -96,6 +102,21 @@ def fit_columns(shared: Shared, y: np.ndarray, weights: np.ndarray | None, setti
     weights : (n, R) array or None
         Weights of each response; None: those of the design.
     """
+    lanes, p, m = y.shape[1], shared.design.n_fixed, len(settings.combinations)
+    answer = _empty(lanes, shared.model.plan.n_theta, p, m)
+
+    def fit(part: np.ndarray) -> None:
+        own = None if weights is None else weights[:, part[0] : part[-1] + 1]
+        _write(answer, part, _fit_columns(shared, y[:, part[0] : part[-1] + 1], own, settings))
+
+    _ = shared.responder, shared.sums, shared.in_lock_step and weights is not None and shared.products  # made once
+    with one_blas_thread():
+        parts = np.array_split(np.arange(lanes), cores() if lanes >= MANY * cores() else 1)
+        side_by_side(fit, parts, (shared.model.plan, weights is None, "columns"))
+    return answer
+
+
+def _fit_columns(shared: Shared, y: np.ndarray, weights: np.ndarray | None, settings: Settings) -> LaneFits:
     missing = np.isnan(y)
     if weights is None and not missing.any():
         return fit_complete(shared, y, settings)

@@ -33,6 +33,11 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController()
 
 
+def cores() -> int:
+    """Threads that share work: one for each core of a CPU; one where an accelerator does it, or several devices."""
+    return (os.cpu_count() or 1) if jax.default_backend() == "cpu" and jax.local_device_count() == 1 else 1
+
+
 @contextlib.contextmanager
 def one_blas_thread(wanted: bool = True) -> Iterator[None]:
     """Let BLAS use one thread in this block; the last of several blocks at once puts back what there was before."""
@@ -51,6 +56,9 @@ def one_blas_thread(wanted: bool = True) -> Iterator[None]:
                 _held.pop().restore_original_limits()
 
 
+_own = threading.local()
+"""Whether a thread is one of those that share work."""
+
 _compiled: set[Hashable] = set()
 """Work that was done before, so that its programs are there."""
 
@@ -63,12 +71,13 @@ def side_by_side(function: Callable[[T], None], items: Sequence[T], work: Hashab
     work : hashable
         Which programs the function calls. When they are new the first item goes alone, so that they are compiled once.
     """
-    if len(items) <= 1:
+    if len(items) <= 1 or cores() == 1 or getattr(_own, "busy", False):
         for item in items:
             function(item)
         return
 
     def scoped(item: T) -> None:
+        _own.busy = True  # what this thread does, it does alone
         with jax.enable_x64(True):  # the scope is a thread's own
             function(item)
 
@@ -76,7 +85,7 @@ def side_by_side(function: Callable[[T], None], items: Sequence[T], work: Hashab
         function(items[0])
         _compiled.add(work)
         items = items[1:]
-    list(_pool(os.cpu_count() or 1).map(scoped, items))
+    list(_pool(cores()).map(scoped, items))
 
 
 @functools.cache

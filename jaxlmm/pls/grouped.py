@@ -26,6 +26,10 @@ from jaxlmm.pls.protocol import Factor
 from jaxlmm.pls.standard import Gram, Response
 
 
+PER_LANE = 3.0
+"""So many products of X with itself cost a lane what a product with its own response does."""
+
+
 class Levels(NamedTuple):
     """Reduced gram without sharing: lower (k, k, L), nx (k, p, L), within (p, p), multiplicities m_g count (L,)."""
 
@@ -53,10 +57,14 @@ def unique_blocks(gram: Gram) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return first, where, count
 
 
-def sharing_pays(gram: Gram) -> bool:
-    """Whether the classes, with their outer products, are smaller than the levels."""
+def sharing_pays(gram: Gram, many_lanes: bool = False) -> bool:
+    """Whether the classes, with their outer products, are smaller than the levels.
+
+    Many lanes share the outer products, and only those of X with the response are a lane's own, while the outer products
+    of all levels are what takes their time.
+    """
     k, p, levels = gram.zx[0].shape
-    return unique_blocks(gram)[0].size * k * (p + 1) < levels
+    return unique_blocks(gram)[0].size * k * (p + 1) < levels * (max(p / PER_LANE, 1.0) if many_lanes else 1.0)
 
 
 def compress(plan, gram: Gram):

@@ -7,7 +7,7 @@ there.
 """
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 
 import numpy as np
@@ -147,6 +147,11 @@ def choose(gram: Gram, terms: tuple[tuple[Structure, ...], ...], kind: str = "au
         f"plan {kind!r} does not apply: this design is {natural} "
         f"({len(levels)} grouping factor{'s' if len(levels) > 1 else ''}); use plan='auto', {natural!r} or 'dense'"
     )
+
+
+def for_many_lanes(plan: Plan, gram: Gram) -> Plan:
+    """The plan for lanes that share a design."""
+    return replace(plan, unique=grouped.sharing_pays(gram, many_lanes=True)) if plan.kind == "grouped" else plan
 
 
 def _cheapest_chain(gram: Gram, levels, columns) -> tuple[int, ...]:

@@ -5,6 +5,10 @@ that code written for other libraries keeps working.
 """
 
 import re
+import sys
+from pathlib import Path
+
+PACKAGE = str(Path(__file__).parent)
 
 
 class JaxlmmError(ValueError):
@@ -59,6 +63,14 @@ class ConvergenceWarning(UserWarning):
 
 class SavedModelError(JaxlmmError):
     """A file is not a model that this version of jaxlmm wrote."""
+
+
+def callers_level() -> int:
+    """The `stacklevel` at which a warning points to the line that called the package; for the function that warns."""
+    level, caller = 1, sys._getframe(1)
+    while caller.f_back is not None and caller.f_code.co_filename.startswith(PACKAGE):
+        level, caller = level + 1, caller.f_back
+    return level
 
 
 def located(error: JaxlmmError, formula: str) -> JaxlmmError:

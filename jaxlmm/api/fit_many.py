@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from jaxlmm.design import Frame, build
-from jaxlmm.errors import ConvergenceWarning, DataError, JaxlmmError, located
+from jaxlmm.errors import ConvergenceWarning, DataError, JaxlmmError, callers_level, located
 from jaxlmm.fit import Control, Settings, Shared
 from jaxlmm.formula import parse_formula
-from jaxlmm.inference import check_ddf, combinations
+from jaxlmm.inference import check_lane_ddf, combinations
 from jaxlmm.precision import double
 from jaxlmm.resample import Checkpoint, digest_of
 from jaxlmm.results import ManyFits, ManySource
@@ -89,6 +89,10 @@ def fit_many(
 
     Notes
     -----
+    The columns of the formula are made once, from all rows of `data`: a response that misses values does not change what
+    `scale(x)` or a spline means. An error in a later chunk of an iterator ends the call; with `checkpoint` what was fitted
+    before is not lost.
+
     With one grouping factor and up to six covariance parameters, responses are lanes of one batched trust-region Newton
     method. Other designs reduce each response in turn and fit it alone; with weights by response, or values missing in
     different rows, they are reduced again for each. Degrees of freedom: Kuznetsova, Brockhoff & Christensen (2017), J. Stat.
@@ -114,8 +118,7 @@ def fit_many(
         raise DataError(
             "the arguments stand the wrong way round: the formula comes first, fit_many(formula, data, responses)"
         )
-    if ddf != "satterthwaite":
-        check_ddf(ddf)
+    check_lane_ddf(ddf)
     shared_weights = None if weights is None or not _for_all(weights) else weights
     parsed = parse_formula(formula, trusted=trusted, one_sided=True)
     try:
@@ -132,6 +135,10 @@ def fit_many(
         raise located(problem, formula) from None
     control = control or Control()
     check_settings(frame, reml, control)
+    if control.start is not None:
+        raise DataError(
+            "Control(start=...) is for one fit; responses start each at an estimate of their own: leave it out"
+        )
     tests = tests or {}
     matrix = np.vstack([np.eye(frame.design.n_fixed), combinations(tests, frame.fixed.names)])
     for name in tests:
@@ -151,7 +158,7 @@ def fit_many(
         warnings.warn(
             f"{many.n_failed} of {len(many)} responses have no certified minimum ({reasons}); look at .status",
             ConvergenceWarning,
-            stacklevel=3,
+            stacklevel=callers_level(),
         )
     return many
 
@@ -169,14 +176,14 @@ def _for_all(weights: Any) -> bool:
 def _about(formula: str, frame: Frame, settings: Settings) -> dict[str, Any]:
     """What makes a run this run."""
     design = frame.design
-    arrays = [design.x, settings.combinations]
-    arrays += [part for block in design.random for part in (block.codes, block.z)]
-    arrays += [part for part in (design.weights, frame.offset) if part is not None]
     return {
         "what": "jaxlmm.fit_many",
         "format": 1,
         "formula": formula,
-        "design": digest_of(arrays),
+        "data": digest_of([design.x, *(part for block in design.random for part in (block.codes, block.z))]),
+        "weights": None if design.weights is None else digest_of([design.weights]),
+        "offset": None if frame.offset is None else digest_of([frame.offset]),
+        "tests": digest_of([settings.combinations]),
         "reml": settings.reml,
         "satterthwaite": settings.satterthwaite,
         "plan": settings.control.plan,

@@ -27,6 +27,9 @@ from jaxlmm.design.matrices import Matrix, model_matrix, whole
 from jaxlmm.errors import DataError, FormulaError
 from jaxlmm.formula import MixedFormula, RandomEffectsTerm
 
+STAND_IN = [88, 7, 1991, 20261123]
+"""Seed of the stand-in for responses that are given elsewhere: one that no simulated column has."""
+
 
 @dataclass(frozen=True)
 class TermColumns:
@@ -184,7 +187,7 @@ def build(
     codings = Codings(contrasts, table, (formula.fixed, *(term.effects for term in formula.random)))
 
     if responses_elsewhere:
-        name, y = "the responses", np.random.default_rng(0).normal(size=len(table))
+        name, y = "the responses", np.random.default_rng(STAND_IN).normal(size=len(table))
     else:
         name, y = _response(formula, table, codings)
     fixed = model_matrix(formula.fixed, table, codings, "the fixed effects")

@@ -13,7 +13,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from jaxlmm.design.table import LARGEST, Rows, shown_row
+from jaxlmm.design.table import LARGEST, Rows, as_floats, shown_row
 from jaxlmm.errors import DataError
 
 
@@ -43,7 +43,7 @@ class Columns:
         self.what, self._rows = what, rows
         n = rows.used.size
         if isinstance(values, Mapping):
-            values = pd.DataFrame(dict(values), index=labels)
+            values = _side_by_side(values, what, n, labels)
         if isinstance(values, pd.Series):
             values = values.to_frame()
         if isinstance(values, np.ndarray):
@@ -59,8 +59,8 @@ class Columns:
                     f"{what} has an index that is not that of the data; align it with {what}.reindex(data.index), or pass "
                     f"{what}.to_numpy() if the order of the rows is the same"
                 )
-            self.names = values.columns
-            for name, dtype in values.dtypes.items():
+            self.names = _flat(values.columns)
+            for name, dtype in zip(self.names, values.dtypes, strict=True):
                 _check_kind(dtype, what, f"column {name!r}")
         else:
             values = _opened(values, what)
@@ -90,6 +90,8 @@ class Columns:
         values = self._values
         if isinstance(values, np.ndarray):
             part = values[:, begin:end]
+            if isinstance(part, np.ma.MaskedArray):
+                part = np.ma.filled(part.astype(float), np.nan)
         elif isinstance(values, pd.DataFrame):
             part = values.iloc[:, begin:end].to_numpy(dtype=float, na_value=np.nan)
         else:
@@ -110,7 +112,10 @@ class Columns:
 
 
 def chunks_of(values: Any, what: str, rows: Rows, labels: pd.Index | None) -> Iterator[Columns]:
-    """Columns, from one table or from an iterator of several that stand side by side."""
+    """Columns, from one table or from an iterator of several that stand side by side; as they are if read already."""
+    if isinstance(values, Columns):
+        yield values
+        return
     if not isinstance(values, Iterator) and not (isinstance(values, list | tuple) and values):
         yield Columns(values, what, rows, labels)
         return
@@ -136,6 +141,30 @@ def check_positive(weights: np.ndarray, y: np.ndarray, names: pd.Index, index: p
             f"the weight of response {names[column]!r} in row {shown_row(index, int(row))} is {weights[row, column]:g}; "
             "weights must be positive where there is a response: they are precision weights, Var = sigma**2 / weight"
         )
+
+
+def _side_by_side(values: Mapping[Any, Any], what: str, n: int, labels: pd.Index | None) -> pd.DataFrame:
+    """The columns of a dict as a table, none of them moved."""
+    columns = []
+    for name, column in values.items():
+        if isinstance(column, pd.Series) and labels is not None and not column.index.equals(labels):
+            raise DataError(
+                f"{what}[{name!r}] is a Series whose index is not that of the data; align it with .reindex(data.index), or "
+                "pass .to_numpy() if the order of the rows is the same"
+            )
+        array = as_floats(column, f"{what}[{name!r}]")
+        if array.shape != (n,):
+            raise DataError(f"{what}[{name!r}] has shape {array.shape}, but the data has {n} rows")
+        columns.append(array)
+    if not columns:
+        raise DataError(f"{what} has no columns, so there is nothing to fit")
+    table = pd.DataFrame(np.column_stack(columns), index=labels)
+    return table.set_axis(pd.Index(list(values), tupleize_cols=False), axis=1)
+
+
+def _flat(names: pd.Index) -> pd.Index:
+    """Names of one level: those of several are tuples."""
+    return pd.Index(list(names), tupleize_cols=False) if isinstance(names, pd.MultiIndex) else names
 
 
 def _opened(values: Any, what: str) -> nw.DataFrame:

@@ -5,9 +5,9 @@ from jaxlmm.fit.boundary import lifted, numpy_lambdas
 from jaxlmm.fit.compiling import compile_cache
 from jaxlmm.fit.lane_modes import fitted_lanes
 from jaxlmm.fit.lanes import fit_lanes
-from jaxlmm.fit.many import Settings, Shared, fit_columns
+from jaxlmm.fit.many import Settings, Shared, fit_columns, lane_of_rows
 from jaxlmm.fit.record import Certificate, Fit, Model
-from jaxlmm.fit.single import Control, evaluate, fit_model, fit_rows, prepare, with_response
+from jaxlmm.fit.single import Control, evaluate, fit_model, prepare, with_response
 from jaxlmm.fit.uncertainty import conditional_variances, prediction_variances
 
 __all__ = [
@@ -31,9 +31,9 @@ __all__ = [
     "fit_columns",
     "fit_lanes",
     "fit_model",
-    "fit_rows",
     "fitted_lanes",
     "joined",
+    "lane_of_rows",
     "lifted",
     "numpy_lambdas",
     "prediction_variances",

@@ -124,7 +124,7 @@ def examine(model, theta: np.ndarray, reml: float, below: float = SMALL) -> Boun
 
 def _steepest(plan, reduced, lambdas, bases, reml):
     """Smallest slope in ΛΛᵀ over the singular directions of all terms, and the way out if it is negative."""
-    away = [np.linalg.cholesky(lam @ lam.T + BESIDE**2 * np.eye(len(lam))) for lam in lambdas]
+    away = [_beside(lam) for lam in lambdas]
     derivatives = programs.slopes(plan, reduced, [jnp.asarray(lam) for lam in away], reml)
     smallest, best, largest = np.inf, None, 1.0
     for t, (terms, found) in enumerate(zip(plan.terms, bases, strict=True)):
@@ -147,6 +147,13 @@ def _steepest(plan, reduced, lambdas, bases, reml):
                 else:
                     best[t][block, block.stop - 1] = way
     return smallest, best if smallest < -ESCAPE * largest else None
+
+
+def _beside(lam: np.ndarray) -> np.ndarray:
+    """Cholesky factor of ΛΛᵀ + δ²I, with a δ that double precision can tell from zero."""
+    square = lam @ lam.T
+    size = max(BESIDE**2, 1e-13 * float(np.trace(square)))
+    return np.linalg.cholesky(square + size * np.eye(len(lam)))
 
 
 def leave(model, boundary: Boundary, reml: float) -> np.ndarray | None:

@@ -15,10 +15,10 @@ import numpy as np
 from jaxlmm import optimize, pls
 from jaxlmm.design import Design
 from jaxlmm.errors import DesignError
-from jaxlmm.fit.batch import NOT_IDENTIFIED, LaneFits, batch_of, batch_of_sums
+from jaxlmm.fit.batch import EXACT_FIT, NOT_IDENTIFIED, LaneFits, as_lane, batch_of, batch_of_sums
 from jaxlmm.fit.lanes import fit_lanes
 from jaxlmm.fit.record import Model
-from jaxlmm.fit.single import Control, prepare
+from jaxlmm.fit.single import Control, fit_model, prepare
 from jaxlmm.fit.threads import cores, one_blas_thread, side_by_side
 
 MANY = 64
@@ -186,6 +186,22 @@ def _fit_pattern(shared: Shared, y, weights, settings: Settings, answer: LaneFit
             answer.status[part] = NOT_IDENTIFIED
             continue
         _write(answer, part, fit_complete(own, y[rows][:, part], settings))
+
+
+def lane_of_rows(design: Design, like: Model, reml: bool, control: Control) -> LaneFits:
+    """The fit of a design of its own as a lane beside those of a model; a status where it cannot be fitted.
+
+    Rows that do not identify every coefficient of the model are of no use to it.
+    """
+    lane = _empty(1, like.plan.n_theta, like.coordinates.n_fixed, like.coordinates.n_fixed)
+    try:
+        own = prepare(design)
+        if np.array_equal(own.coordinates.kept, like.coordinates.kept) and _identified(design):
+            return as_lane(fit_model(own, reml, control))
+        lane.status[:] = NOT_IDENTIFIED
+    except DesignError:
+        lane.status[:] = EXACT_FIT
+    return lane
 
 
 def _identified(design: Design) -> bool:

@@ -74,11 +74,6 @@ def prepare(design: Design, plan: str = "auto") -> Model:
     return Model(gram, response, coordinates, chosen, reduced)
 
 
-def fit_rows(design: Design, reml: bool, control: Control) -> Fit:
-    """Reduce a design and fit it."""
-    return fit_model(prepare(design, control.plan), reml, control)
-
-
 def with_response(model: Model, responder: pls.Responder, y: np.ndarray) -> Model:
     """The model of another response (n,), an offset already subtracted, over the rows of the model's own."""
     responses = responder.reduce(y[:, None])

@@ -35,7 +35,8 @@ def _controller() -> ThreadpoolController:
 
 def cores() -> int:
     """Threads that share work: one for each core of a CPU; one where an accelerator does it, or several devices."""
-    return (os.cpu_count() or 1) if jax.default_backend() == "cpu" and jax.local_device_count() == 1 else 1
+    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return own if jax.default_backend() == "cpu" and jax.local_device_count() == 1 else 1
 
 
 @contextlib.contextmanager

@@ -17,6 +17,11 @@ from formulaic.utils.constraints import LinearConstraints
 
 from jaxlmm.errors import DataError
 
+NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+
+COLORS = re.compile(r"\x1b\[[0-9;]*m")
+"""What formulaic puts into its messages for a terminal."""
+
 
 def combinations(tests: Mapping[str, Any], names: Iterable[str]) -> np.ndarray:
     """Coefficients (m, p) of named linear combinations.
@@ -65,7 +70,7 @@ def _given(title: str, test: Any, p: int) -> np.ndarray:
 
 def _written(title: str, text: str, names: list[str]) -> np.ndarray:
     known = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
-    quoted = re.sub(rf"`[^`]*`|(?<![\w.])(?:{known})(?![\w.\[:])", lambda m: _quote(m[0]), text)
+    quoted = re.sub(rf"`[^`]*`|(?<![\w.]){NUMBER}(?![\w.])|(?<![\w.])(?:{known})(?![\w.\[:])", _plain, text)
     try:
         found = LinearConstraints.from_spec(quoted, variable_names=names)
     except KeyError as problem:
@@ -77,7 +82,9 @@ def _written(title: str, text: str, names: list[str]) -> np.ndarray:
             f"{', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
         ) from None
     except (FormulaicError, RuntimeError, ValueError, TypeError) as problem:
-        raise DataError(f"tests[{title!r}] = {text!r} is not a linear combination of coefficients: {problem}") from None
+        raise DataError(
+            f"tests[{title!r}] = {text!r} is not a linear combination of coefficients: {COLORS.sub('', str(problem))}"
+        ) from None
     matrix = np.asarray(found.constraint_matrix, dtype=float)
     if matrix.shape != (1, len(names)) or np.any(np.asarray(found.constraint_values, dtype=float)):
         raise DataError(
@@ -87,5 +94,9 @@ def _written(title: str, text: str, names: list[str]) -> np.ndarray:
     return matrix[0]
 
 
-def _quote(name: str) -> str:
-    return name if name.startswith("`") else f"`{name}`"
+def _plain(match: re.Match[str]) -> str:
+    """A number without an exponent, or a name in quotes."""
+    found = match[0]
+    if found[0] in "0123456789.":
+        return np.format_float_positional(float(found), trim="0")
+    return found if found.startswith("`") else f"`{found}`"

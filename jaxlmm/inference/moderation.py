@@ -49,8 +49,8 @@ def variance_prior(variances: np.ndarray, df: np.ndarray) -> Prior:
     half = 0.5 * df[usable]
     e = log_variance - digamma(half) + np.log(half)
     excess = np.var(e, ddof=1) - np.mean(polygamma(1, half))
-    if excess <= 0:
-        return Prior(np.inf, float(np.exp(e.mean())))
+    if excess <= 0:  # no variation beyond chance: one variance for all, estimated by their mean
+        return Prior(np.inf, float(np.average(variances[usable], weights=df[usable])))
     d0 = 2.0 * trigamma_inverse(float(excess))
     return Prior(d0, float(np.exp(e.mean() + digamma(0.5 * d0) - np.log(0.5 * d0))))
 
@@ -108,10 +108,10 @@ def _t_of_log_tail(log_tail: np.ndarray, df: float) -> np.ndarray:
     return stats.t.isf(np.exp(log_tail), df)
 
 
-def log_odds(t: np.ndarray, unscaled: np.ndarray, df: np.ndarray, v0: float) -> np.ndarray:
+def log_odds(t: np.ndarray, unscaled: np.ndarray, df: np.ndarray, v0: float, prior: Prior) -> np.ndarray:
     """B (R,): log-odds that the effect is not zero."""
     r = (unscaled**2 + v0) / unscaled**2
     with np.errstate(invalid="ignore"):
         finite = 0.5 * (1.0 + df) * np.log((t**2 + df) / (t**2 / r + df))
-        kernel = np.where(df > 1e6, 0.5 * t**2 * (1.0 - 1.0 / r), finite)
+        kernel = 0.5 * t**2 * (1.0 - 1.0 / r) if prior.df > 1e6 else finite
     return np.log(PROPORTION / (1.0 - PROPORTION)) - 0.5 * np.log(r) + kernel

@@ -25,7 +25,6 @@ from jaxlmm.pls.bucket import bucket, pad_columns, pad_last
 from jaxlmm.pls.protocol import Factor
 from jaxlmm.pls.standard import Gram, Response
 
-
 PER_LANE = 3.0
 """So many products of X with itself cost a lane what a product with its own response does."""
 

@@ -6,8 +6,9 @@ with weights W has
     Z_gᵀWZ_g = L_gL_gᵀ,    N_g = L_g⁻¹Z_gᵀWX_r + L_gᵀA_g,    within = X_rᵀWX_r - Σ (L_g⁻¹Z_gᵀWX_r)ᵀ(L_g⁻¹Z_gᵀWX_r),
 
 so that for all lanes at once every sum over rows is a matrix of products of columns, dense or sparse, times the matrix of
-weights, and nothing larger than what is within the levels is ever subtracted. The response is treated as X is. A weight of
-zero leaves a row out: that is how a lane misses a value.
+weights, and nothing larger than what is within the levels without weights is ever subtracted. Where one row has nearly all
+the weight of its level that is still too much; such lanes are found, and left to the path of a single fit. The response is
+treated as X is. A weight of zero leaves a row out: that is how a lane misses a value.
 
 *Multiplicities.* A level that stands m_g times in a lane (0 for left out) adds m_g times what it adds once (DESIGN §4). What
 is within the levels must be known level by level.
@@ -30,6 +31,11 @@ RANK = 1e-13
 """Smallest eigenvalue of a lane's XᵀWX, scaled to a unit diagonal, at which its coefficients are identified."""
 
 
+LOST, NOTHING = 1e-5, 1e-10
+"""A lane whose within-level sums are below the first fraction of what they are the difference of has lost digits, unless both
+are below the second fraction of a column's whole sum of squares, that is zero."""
+
+
 class LaneSums(NamedTuple):
     """What an evaluation of R lanes reads, as `lanes` wants it.
 
@@ -42,7 +48,7 @@ class LaneSums(NamedTuple):
     n_obs, sum_log_weights, weight_scale : (R,) arrays
         Rows, Σ log w̃ and ω of each lane.
     identified : (R,) bool array
-        Whether the rows of a lane identify its coefficients and variances.
+        Whether the rows of a lane identify its coefficients and variances, as far as these sums can tell.
     """
 
     gram: Levels
@@ -79,7 +85,7 @@ class Products(NamedTuple):
                 shape=(len(columns) * levels, rows.size),
             )
 
-        zx = (values[:, None] * x.T[None]).reshape(k * p, -1)
+        zx = (values[:, None] * x.T[None]).reshape(k * p, rows.size)
         return cls(
             stacked(values[i] * values[j]),
             stacked(zx) if p else sparse.csr_array((0, rows.size)),
@@ -126,7 +132,10 @@ def weighted_lanes(responder: Responder, products: Products, found: Residuals, w
     within[a, b] = within[b, a] = products.xx @ weights
     within[:p, p] = x.T @ weighed
     within[p, p] = np.einsum("nr,nr->r", weighed, inside)
+    before = np.einsum("ppr->pr", within).copy()
     within -= explained.transpose(1, 2, 0)
+    after, whole_size = np.einsum("ppr->pr", within), weights.sum(axis=0)
+    accurate = ~np.any((after < LOST * before) & (before > NOTHING * whole_size), axis=0)
     whole = within[:p, :p] + np.einsum("kplr,kqlr->pqr", nx, nx, optimize=True) if not present.all() else None
     groups = np.sum(np.einsum("kklr->klr", square).max(axis=0) > 0, axis=0)
     log_weights = np.log(weights, where=present, out=np.zeros_like(weights)).sum(axis=0)
@@ -135,7 +144,7 @@ def weighted_lanes(responder: Responder, products: Products, found: Residuals, w
         n_obs,
         log_weights,
         omega,
-        _full_rank(whole, p) & (n_obs > p) & (groups > 1) & (groups < n_obs),
+        accurate & _full_rank(whole, p) & (n_obs > p) & (groups > 1) & (groups < n_obs),
     )
 
 

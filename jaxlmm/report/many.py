@@ -86,8 +86,11 @@ def variance_fractions(frame: Frame, fits: LaneFits) -> pd.DataFrame:
         parts[name] = np.where(whole > 0, piece / np.where(whole > 0, whole, 1.0), 0.0) * total
     for term, (_, f, _, columns) in zip(lane_terms(frame, fits), labelled_terms(frame), strict=True):
         z = design.random[f].z[:, columns]
-        label = term.group if list(term.names) == ["Intercept"] else f"{' + '.join(term.names)} | {term.group}"
+        alone = list(term.names) == ["Intercept"] and term.group not in {*parts, "Residual"}
+        label = term.group if alone else f"{' + '.join(term.names)} | {term.group}".replace("Intercept", "1")
         parts[label] = np.einsum("rij,ij->r", covariances(term, fits), z.T @ z / design.n_obs)
     parts["Residual"] = fits.sigma**2
     table = pd.DataFrame(parts)
-    return table.div(table.sum(axis=1), axis=0)
+    shares = table.div(table.sum(axis=1), axis=0)
+    shares.loc[~fits.certified] = np.nan
+    return shares

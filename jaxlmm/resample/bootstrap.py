@@ -22,13 +22,12 @@ from jaxlmm.fit import (
     Fit,
     LaneFits,
     Shared,
-    as_lane,
     batch_of,
     batch_of_sums,
     chunks,
     fit_lanes,
-    fit_rows,
     joined,
+    lane_of_rows,
     lifted,
 )
 from jaxlmm.resample import sufficient
@@ -110,7 +109,7 @@ class Resampler:
         if model.plan.kind == "grouped":
             return self._repeated(1.0 - np.eye(levels))
         designs = (without(self.shared.design, factor, level) for level in range(levels))
-        return joined([as_lane(fit_rows(own, self.fit.reml, self.control)) for own in designs])
+        return joined([lane_of_rows(own, model, self.fit.reml, self.control) for own in designs])
 
     @functools.cached_property
     def _sampler(self) -> sufficient.Source:
@@ -131,7 +130,7 @@ class Resampler:
         if model.plan.kind == "grouped":
             return self._repeated(counts)
         designs = (with_repeats(self.shared.design, factor, own) for own in counts.T)
-        return joined([as_lane(fit_rows(own, self.fit.reml, self.control)) for own in designs])
+        return joined([lane_of_rows(own, model, self.fit.reml, self.control) for own in designs])
 
     @functools.cached_property
     def _level_sums(self) -> tuple[pls.Residuals, pls.LevelSums]:

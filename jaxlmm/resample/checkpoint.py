@@ -41,6 +41,8 @@ class Checkpoint:
     """
 
     def __init__(self, path: str | os.PathLike[str], about: dict[str, Any]):
+        if not isinstance(path, str | os.PathLike):
+            raise DataError(f"checkpoint={path!r} is not a folder; write its path")
         self._folder = Path(path).expanduser()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -49,15 +51,15 @@ class Checkpoint:
         about = json.loads(json.dumps(about))
         file = self._folder / ABOUT
         if not file.exists():
-            if any(self._folder.iterdir()):
+            if any(other.suffix != ".partial" for other in self._folder.iterdir()):
                 raise DataError(
                     f"checkpoint={os.fspath(path)!r} is a folder with other files in it; give a new or an empty one"
                 )
             self._replace(file, json.dumps(about, indent=1).encode())
             return
         try:
-            found = json.loads(file.read_text())
-        except ValueError:
+            found = dict(json.loads(file.read_text()))
+        except (ValueError, TypeError):
             raise SavedModelError(
                 f"{file} is not a file that jaxlmm wrote; give another folder as checkpoint="
             ) from None

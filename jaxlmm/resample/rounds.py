@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from jaxlmm.errors import DataError
+from jaxlmm.errors import DataError, callers_level
 from jaxlmm.fit import LaneFits
 from jaxlmm.resample.checkpoint import Checkpoint
 
@@ -57,7 +57,7 @@ def run(
             raise
         whole = "" if total is None else f" of {total}"
         kept = "; the checkpoint holds them" if checkpoint is not None else ""
-        warnings.warn(f"interrupted after {done}{whole} {what}: these are returned{kept}", UserWarning, stacklevel=4)
+        warnings.warn(f"interrupted after {done}{whole} {what}: these are returned{kept}", UserWarning, callers_level())
     finally:
         if bar is not None:
             bar.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from jaxlmm import report
+from jaxlmm.design.table import as_floats
 from jaxlmm.errors import DataError
 from jaxlmm.fit import Control, LaneFits, joined
 from jaxlmm.inference.intervals import METHODS, interval
@@ -106,7 +107,8 @@ class Bootstrap:
         Raises
         ------
         DataError
-            When an argument is not known, no replicate converged, or "bca" is asked of crossed groups.
+            When an argument is not known, no replicate converged, or "bca" is asked of crossed groups or of a fit that was
+            loaded without its rows.
 
         Examples
         --------
@@ -176,6 +178,7 @@ class Bootstrap:
     @functools.cached_property
     def _left_out(self) -> pd.DataFrame:
         """Estimates of the fits without each group."""
+        self._fitted.frame.with_rows()  # raises where they were not saved
         found = self._resampler.jackknife()
         if not found.certified.all():
             raise DataError(
@@ -189,19 +192,7 @@ class Bootstrap:
         """A table of replicates with the user's statistics beside them."""
         if self._statistic is None:
             return table
-        found = self._statistic(table.drop(columns=report.NOT_ESTIMATES))
-        if isinstance(found, pd.Series):
-            found = found.to_frame("statistic" if found.name is None or found.name in table else found.name)
-        if not isinstance(found, pd.DataFrame):
-            try:
-                found = pd.DataFrame(found if isinstance(found, dict) else {"statistic": np.asarray(found)})
-            except (ValueError, TypeError) as problem:
-                raise DataError(f"statistic did not give one number per replicate: {problem}") from None
-        if len(found) != len(table):
-            raise DataError(
-                f"statistic gave {len(found)} values for {len(table)} replicates; it must give one for each row"
-            )
-        return pd.concat([table, found.set_axis(table.index)], axis=1)
+        return pd.concat([table, _own(self._statistic(table.drop(columns=report.NOT_ESTIMATES)), table)], axis=1)
 
     def _estimates(self) -> pd.Series:
         table = report.estimates_as_replicate(self._fitted)
@@ -214,6 +205,34 @@ class Bootstrap:
         table = self.frame[self._lanes.certified]
         thetas = [name for name in table if str(name).startswith("theta.")]
         return table.drop(columns=[*report.NOT_ESTIMATES, *thetas])
+
+
+def _own(found: Any, table: pd.DataFrame) -> pd.DataFrame:
+    """What the user's function gave, as columns beside a table of replicates.
+
+    Raises
+    ------
+    DataError
+        When it is not one number per replicate, in their order, under names of its own.
+    """
+    if isinstance(found, pd.Series):
+        found = found.to_frame("statistic" if found.name is None or found.name in table else found.name)
+    columns = dict(found) if isinstance(found, Mapping | pd.DataFrame) else {"statistic": found}
+    numbers = {}
+    for name, values in columns.items():
+        if name in table or str(name).startswith("theta."):
+            raise DataError(f"statistic gave a column {name!r}, which the replicates have already; call it otherwise")
+        if isinstance(values, pd.Series) and not values.index.equals(table.index):
+            raise DataError(
+                f"statistic gave {name!r} with other row labels than its table has; keep the rows in their order"
+            )
+        array = as_floats(values, f"what statistic gave as {name!r}")
+        if array.shape != (len(table),):
+            raise DataError(
+                f"statistic gave shape {array.shape} for {len(table)} replicates; it must give one number for each row"
+            )
+        numbers[name] = array
+    return pd.DataFrame(numbers, index=table.index)
 
 
 def bootstrapped(
@@ -278,6 +297,7 @@ def _about(resampler: Resampler, formula: str) -> dict[str, Any]:
         "fit": digest_of(arrays),
         "reml": bool(fit.reml),
         "seed": int(resampler.seed),
+        "plan": model.plan.kind,
         "kind": resampler.kind,
         "max_iterations": resampler.control.max_iterations,
     }

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import warnings
-from pathlib import Path
 
 import numpy as np
 
 from jaxlmm.design import Frame
-from jaxlmm.errors import ConvergenceWarning, DataError
+from jaxlmm.errors import ConvergenceWarning, DataError, callers_level
 from jaxlmm.fit import Certificate, Control, fit_model, prepare, with_response
 from jaxlmm.report import Fitted
-
-PACKAGE = str(Path(__file__).parents[1])
 
 
 def fit_frame(
@@ -74,9 +70,6 @@ def check_settings(frame: Frame, reml: bool, control: Control) -> None:
 
 def _warn(certificate: Certificate) -> None:
     """Warn at the line that called the package."""
-    level, caller = 1, sys._getframe()
-    while caller.f_back is not None and caller.f_code.co_filename.startswith(PACKAGE):
-        level, caller = level + 1, caller.f_back
     more = (
         "raise jaxlmm.Control(max_iterations=...)" if certificate.status == "iteration limit" else "simplify the model"
     )
@@ -84,5 +77,5 @@ def _warn(certificate: Certificate) -> None:
         f"the fit has NOT CONVERGED after {certificate.iterations} iterations ({certificate.status}); do not use its "
         f"numbers, look at its certificate, and {more}",
         ConvergenceWarning,
-        stacklevel=level,
+        stacklevel=callers_level(),
     )

@@ -12,7 +12,7 @@ import pandas as pd
 from jaxlmm import report
 from jaxlmm.errors import DataError
 from jaxlmm.fit import STATUSES, LaneFits
-from jaxlmm.inference import degrees_of_freedom
+from jaxlmm.inference import check_lane_ddf, degrees_of_freedom
 from jaxlmm.inference.moderation import effect_variance, log_odds, moderated_variances, variance_prior
 from jaxlmm.inference.wald import check_level, p_values
 from jaxlmm.precision import double
@@ -82,7 +82,7 @@ class ManyFits:
             Of the intervals conf_low to conf_high.
         """
         s = self._source
-        df = self._df(ddf or s.ddf)
+        df = self._df(check_lane_ddf(ddf or s.ddf))
         return report.long_table(
             self.names, s.terms, len(s.tests), self._combined(), self._fits, df, check_level(level)
         )
@@ -194,7 +194,7 @@ class ManyFits:
             raise DataError(f"term={term!r} is neither a coefficient nor a test; those are: {', '.join(s.terms)}")
         if sort_by not in SORTS or (sort_by == "B" and not moderate):
             raise DataError(f"sort_by={sort_by!r} is not known; write " + ", ".join(map(repr, SORTS)))
-        if number is not None and (not isinstance(number, int | np.integer) or number < 1):
+        if number is not None and (not isinstance(number, int | np.integer) or isinstance(number, bool) or number < 1):
             raise DataError(f"number={number!r} is not a number of responses; write 1 or more, or None for all")
         j = s.terms.index(term)
         usable = fits.certified & (fits.sigma > 0)
@@ -219,7 +219,7 @@ class ManyFits:
             "adj.P.Val": report.adjusted(p[:, None])[:, 0],
         }
         if moderate:
-            columns["B"] = log_odds(t, unscaled, df, effect_variance(t, unscaled, df, prior))
+            columns["B"] = log_odds(t, unscaled, df, effect_variance(t, unscaled, df, prior), prior)
         table = pd.DataFrame(columns, index=self.names.rename("response"))
         return _sorted(table, sort_by).head(len(table) if number is None else number)
 
@@ -237,7 +237,9 @@ class ManyFits:
 
     @double
     def fit(self, name: Hashable) -> MixedModelResults:
-        """The fit of one response as ordinary results, fitted again by itself.
+        """The fit of one response as ordinary results, fitted again by itself on the rows that it has.
+
+        Where it misses rows, `scale(x)` and other functions of a whole column are computed from those it has.
 
         Raises
         ------
@@ -283,10 +285,11 @@ class ManyFits:
     def _position(self, name: Hashable) -> int:
         try:
             found = self.names.get_loc(name)
-        except (KeyError, TypeError):
-            raise DataError(f"there is no response {name!r}; the first are: {self.names[:8].tolist()}") from None
-        assert isinstance(found, int)
-        return found
+        except (KeyError, TypeError, pd.errors.InvalidIndexError):
+            found = None
+        if not isinstance(found, int | np.integer):
+            raise DataError(f"there is no response {name!r}; the first are: {self.names[:8].tolist()}")
+        return int(found)
 
     def _combined(self) -> np.ndarray:
         """Estimates (R, m) of coefficients and tests; a redundant coefficient counts as absent."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,11 +82,17 @@ class ManySource:
         means: list[np.ndarray] = []
         counts: list[np.ndarray] = []
 
+        seen: set[Hashable] = set()
+
         def rounds() -> Iterator[Round]:
             begin = 0
             for columns, own in self._pairs(responses, weights, labels):
                 if lasting:
                     self.parts.append((columns, own))
+                again = [name for name in columns.names if name in seen]
+                if again:
+                    raise DataError(f"two chunks of responses have a column called {again[0]!r}; rename one")
+                seen.update(columns.names)
                 for part in _cuts(len(columns), self._width(own)):
                     y = columns.read(*part)
                     w = None if own is None else own.read(*part)
@@ -105,7 +111,8 @@ class ManySource:
 
         total = None
         if not isinstance(responses, Iterator | list | tuple):
-            total = len(Columns(responses, "responses", self.frame.rows, labels))
+            responses = Columns(responses, "responses", self.frame.rows, labels)
+            total = len(responses)
         parts = run(rounds(), total, "responses", progress, checkpoint)
         if not parts:
             raise DataError("responses has no columns, so there is nothing to fit")
@@ -113,10 +120,6 @@ class ManySource:
         names, means, counts = names[: len(parts)], means[: len(parts)], counts[: len(parts)]
         self.means, self.n_rows = np.concatenate(means), np.concatenate(counts)
         found = names[0].append(names[1:]) if len(names) > 1 else names[0]
-        if not found.is_unique:
-            raise DataError(
-                f"two chunks of responses have a column called {found[found.duplicated()][0]!r}; rename one"
-            )
         return found, joined(parts)
 
     def fit_one(self, position: int, name: Hashable) -> MixedModelResults:
@@ -124,9 +127,11 @@ class ManySource:
         y, w = self.columns(np.array([position]))
         rows = self.frame.table
         called = str(name)
-        if called in rows:
-            called = f"response {called}"
+        if called in rows or "`" in called:
+            called = f"response {position}"
         used = np.isfinite(y[:, 0])
+        if used.sum() < 2:
+            raise DataError(f"response {name!r} has {used.sum()} values, so there is nothing to fit")
         table = rows.assign(**{called: y[:, 0]})[used]
         shared = self.frame.design.weights
         arguments = {
@@ -211,12 +216,15 @@ class ManySource:
 
     def _pairs(self, responses: Any, weights: Any, labels: pd.Index | None) -> Iterator[tuple[Columns, Columns | None]]:
         """Responses with their weights, chunk by chunk."""
-        own: Iterable[Columns | None] = itertools.repeat(None)
         chunks = chunks_of(responses, "responses", self.frame.rows, labels)
-        if weights is not None:
-            own = chunks_of(weights, "weights", self.frame.rows, labels)
-        for columns, weight in zip(chunks, own, strict=weights is not None):
-            if weight is not None and not weight.names.equals(columns.names):
+        if weights is None:
+            yield from ((columns, None) for columns in chunks)
+            return
+        own = chunks_of(weights, "weights", self.frame.rows, labels)
+        for columns, weight in itertools.zip_longest(chunks, own):
+            if columns is None or weight is None:
+                raise DataError("responses and weights come in different numbers of chunks; each must have its own")
+            if not weight.names.equals(columns.names):
                 raise DataError(
                     "weights must have the columns of the responses, in their order: "
                     f"{columns.names[:4].tolist()} against {weight.names[:4].tolist()}, {len(columns)} against {len(weight)}"

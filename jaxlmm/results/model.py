@@ -184,7 +184,8 @@ class MixedModelResults(Estimates):
             their rows, of the grouping factor or the top one of nested factors (van der Leeden, Meijer & Busing 2008).
         statistic : callable, optional
             Further statistics of all replicates at once: a function of a table with a row per replicate and the columns of
-            `frame` that are estimates, which gives a Series, an array, or a dict or table of several.
+            `frame` that are estimates, which gives a Series, an array, or a dict or table of several. It is called with the
+            fit's own estimates, too, as a table of one row: each row must be answered by itself.
         progress : bool
             Show a bar (tqdm): replicates done, per second, and failures.
         checkpoint : path, optional

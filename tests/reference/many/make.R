@@ -44,9 +44,11 @@ E <- sapply(1:R, function(j) 3 + 0.01 * d$age + (j %in% c(3, 11, 19, 27, 35, 43)
 E <- as.data.frame(E); names(E) <- sprintf("h%02d", 1:R)
 out(E, "expression")
 
-# The minimum: bobyqa from several starts, restarted at the best, and nlminb beside it; then lmerTest from there.
-control <- function(rhobeg) lmerControl(optimizer = "bobyqa", calc.derivs = FALSE, optCtrl = list(rhobeg = rhobeg, rhoend = 1e-10, maxfun = 1e5),
-  check.conv.grad = "ignore", check.conv.singular = "ignore", check.conv.hess = "ignore")
+# The minimum: bobyqa and nlminb, each from several starts, restarted at the best; then lmerTest there. One start is not enough:
+# bobyqa stops at an intercept's standard deviation of zero where the criterion is not least.
+# No further steps in the last fit, so that a standard deviation of zero is zero.
+control <- lmerControl(optimizer = NULL, calc.derivs = FALSE, check.conv.grad = "ignore", check.conv.singular = "ignore",
+                       check.conv.hess = "ignore")
 starts <- list(intercept = list(1, 0.1, 2), slope = list(c(1, 0, 1), c(0.1, 0, 0.1), c(1, 0.3, 0.5), c(0.8, -0.4, 0.1), c(0.02, 0.3, 0.1)))
 formulas <- list(intercept = y ~ disease + age + (1 | donor), slope = y ~ disease + age + time + (1 + time | donor))
 quiet <- function(e) suppressMessages(suppressWarnings(e))
@@ -59,6 +61,11 @@ minimum <- function(formula, own, model) {
     list(theta = o$par, value = o$fval)
   }
   found <- lapply(starts[[model]], bobyqa, rhobeg = 0.02)
+  for (i in if (model == "slope") 1:24 else 1:6) {
+    theta <- c(exp(runif(1, -3, 1)), if (model == "slope") c(runif(1, -1, 1), exp(runif(1, -4, 0.5))))
+    o <- quiet(nlminb(theta, criterion, lower = lower, control = list(rel.tol = 1e-14, eval.max = 1000, iter.max = 500)))
+    found <- c(found, list(list(theta = o$par, value = o$objective)))
+  }
   best <- found[[which.min(sapply(found, `[[`, "value"))]]
   reached <- sapply(found, `[[`, "value")
   for (rhobeg in c(0.05, 1e-3)) {
@@ -68,10 +75,10 @@ minimum <- function(formula, own, model) {
   o <- quiet(nlminb(best$theta, criterion, lower = lower, control = list(rel.tol = 1e-15, x.tol = 1e-12, eval.max = 2000, iter.max = 1000)))
   reached <- c(reached, o$objective)
   if (o$objective < best$value) best <- list(theta = o$par, value = o$objective)
-  on_bound <- ifelse(lower == 0 & best$theta < 1e-4, 0, best$theta)      # a variance that is zero is zero exactly
-  if (any(on_bound != best$theta)) {
-    value <- criterion(on_bound); reached <- c(reached, value)
-    if (value <= best$value + 1e-10) best <- list(theta = on_bound, value = value)
+  for (k in which(lower == 0 & best$theta < 0.01)) {                     # a variance that is zero is zero exactly
+    theta <- replace(best$theta, k, 0)
+    value <- criterion(theta)
+    if (value <= best$value + 1e-9) best <- list(theta = theta, value = min(value, best$value))
   }
   best$reached <- reached
   best
@@ -87,7 +94,7 @@ run <- function(model, case, Y, W) {
     best <- minimum(formulas[[model]], own, model)
     log <- character()
     m <- withCallingHandlers(
-      lmerTest::lmer(formulas[[model]], own, weights = w, start = best$theta, control = control(1e-4)),
+      lmerTest::lmer(formulas[[model]], own, weights = w, start = best$theta, control = control),
       warning = function(e) { log <<- c(log, conditionMessage(e)); invokeRestart("muffleWarning") },
       message = function(e) { log <<- c(log, conditionMessage(e)); invokeRestart("muffleMessage") })
     test <- function(part) tryCatch(quiet(part), error = function(e) { log <<- c(log, conditionMessage(e)); NULL })

@@ -23,7 +23,10 @@ def wald_interval(
     DesignError
         When the level is not between 0 and 1.
     """
-    half = std_error * stats.t.ppf(0.5 + 0.5 * check_level(level), df)
+    tail = 0.5 + 0.5 * check_level(level)
+    # One quantile does for a million equal degrees of freedom.
+    one = df.size > 0 and bool(np.all(df == df.flat[0]))
+    half = std_error * stats.t.ppf(tail, df.flat[0] if one else df)
     return estimate - half, estimate + half
 
 

@@ -7,15 +7,15 @@ G = ∂d/∂Σ, no direction v without variance may have vᵀGv < 0. G comes fro
 continues. Called by `fit.single` for one lane.
 """
 
-import itertools
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from jaxlmm import pls
-from jaxlmm.covariance import Structure, canonical_theta, lambda_array
+from jaxlmm.covariance import canonical_theta, lambda_array
 from jaxlmm.fit import programs
+from jaxlmm.fit.directions import Directions, smallest_slopes, with_values
 
 SMALL = 3e-3
 """Singular values of Λ (standardized) below this are tried at zero."""
@@ -60,12 +60,6 @@ class Boundary(NamedTuple):
     escape: list[np.ndarray] | None
 
 
-def term_slices(terms: tuple[Structure, ...]) -> list[slice]:
-    """Where each term's columns lie among the factor's."""
-    ends = np.cumsum([0, *(term.size for term in terms)])
-    return [slice(a, b) for a, b in itertools.pairwise(ends)]
-
-
 def numpy_lambdas(plan: pls.Plan, theta: np.ndarray) -> list[np.ndarray]:
     """Λ of each grouping factor as NumPy arrays."""
     parts = pls.split_theta(plan.terms, np.asarray(theta))
@@ -74,78 +68,53 @@ def numpy_lambdas(plan: pls.Plan, theta: np.ndarray) -> list[np.ndarray]:
 
 def lifted(plan: pls.Plan, theta: np.ndarray) -> np.ndarray:
     """θ with no singular value of any Λ below LIFTED: a start from which every direction can be found."""
-    parts = []
+    factors = []
     for terms, lam in zip(plan.terms, numpy_lambdas(plan, theta), strict=True):
-        factor = np.zeros_like(lam)
-        for term, block in zip(terms, term_slices(terms), strict=True):
-            own = lam[block, block]
-            if term.name == "diag":
-                factor[block, block] = np.diag(np.maximum(np.abs(np.diagonal(own)), LIFTED))
-            else:
-                left, values, _ = np.linalg.svd(own)
-                factor[block, block] = left * np.maximum(values, LIFTED)
-        parts.append(canonical_theta(terms, factor))
-    return np.concatenate(parts)
+        factors.append(with_values(terms, lam[None], lambda values: np.maximum(values, LIFTED))[0][0])
+    return theta_of(plan, factors)
 
 
 def truncate(
     plan: pls.Plan, lambdas: list[np.ndarray], below: float
-) -> tuple[list[np.ndarray], list[list[np.ndarray]]]:
-    """Square factors with singular values under `below` set to zero.
-
-    Also an orthonormal basis (size, zeros) of the singular directions of each term of each factor.
-    """
-    factors, bases = [], []
+) -> tuple[list[np.ndarray], list[list[Directions]]]:
+    """Square factors with singular values under `below` set to zero, and the directions of each term of each factor."""
+    factors, found = [], []
     for terms, lam in zip(plan.terms, lambdas, strict=True):
-        factor, found = np.zeros_like(lam), []
-        for term, block in zip(terms, term_slices(terms), strict=True):
-            if term.name == "diag":
-                left, values = np.eye(term.size), np.diagonal(lam[block, block])
-            else:
-                left, values, _ = np.linalg.svd(lam[block, block])
-            zero = np.abs(values) < below
-            factor[block, block] = left * np.where(zero, 0.0, values)
-            found.append(left[:, zero])
-        factors.append(factor)
-        bases.append(found)
-    return factors, bases
+        factor, own = with_values(terms, lam[None], lambda values: np.where(values < below, 0.0, values))
+        factors.append(factor[0])
+        found.append(own)
+    return factors, found
 
 
 def examine(model, theta: np.ndarray, reml: float, below: float = SMALL) -> Boundary | None:
     """Set small singular values to zero and test the slopes there; None where nothing is small."""
     plan, reduced = model.plan, model.reduced
-    lambdas, bases = truncate(plan, numpy_lambdas(plan, theta), below)
-    if not any(basis.size for found in bases for basis in found):
+    lambdas, found = truncate(plan, numpy_lambdas(plan, theta), below)
+    if not any((own.values < below).any() for terms in found for own in terms):
         return None
     value = float(programs.profile(plan, reduced, [jnp.asarray(f) for f in lambdas], reml).objective)
-    slope, escape = _steepest(plan, reduced, lambdas, bases, reml)
+    slope, escape = _steepest(plan, reduced, lambdas, found, reml, below)
     return Boundary(lambdas, value, slope, escape)
 
 
-def _steepest(plan, reduced, lambdas, bases, reml):
+def _steepest(plan, reduced, lambdas, found, reml, below):
     """Smallest slope in ΛΛᵀ over the singular directions of all terms, and the way out if it is negative."""
     away = [_beside(lam) for lam in lambdas]
     derivatives = programs.slopes(plan, reduced, [jnp.asarray(lam) for lam in away], reml)
     smallest, best, largest = np.inf, None, 1.0
-    for t, (terms, found) in enumerate(zip(plan.terms, bases, strict=True)):
+    for t, terms in enumerate(found):
         # ∂d/∂Λ = 2GΛ
         g = 0.5 * np.linalg.solve(away[t].T, np.asarray(derivatives[t]).T).T
-        for term, block, basis in zip(terms, term_slices(terms), found, strict=True):
-            if not basis.size:
-                continue
-            slopes = basis.T @ (0.5 * (g + g.T))[block, block] @ basis
-            if term.name == "diag":
-                slopes = np.diag(np.diagonal(slopes))
-            values, vectors = np.linalg.eigh(slopes)
-            largest = max(largest, float(np.abs(values).max()))
-            if values[0] < smallest:
-                smallest = float(values[0])
-                way = basis @ vectors[:, 0]
+        for own in terms:
+            (slope,), (size,), (way,) = smallest_slopes(own, g[None], below)
+            largest = max(largest, float(size))
+            if slope < smallest:
+                smallest = float(slope)
                 best = [np.zeros_like(lam) for lam in lambdas]
-                if term.name == "diag":
-                    best[t][block, block] = np.diag(way)
+                if own.diagonal:
+                    best[t][own.block, own.block] = np.diag(way)
                 else:
-                    best[t][block, block.stop - 1] = way
+                    best[t][own.block, own.block.stop - 1] = way
     return smallest, best if smallest < -ESCAPE * largest else None
 
 

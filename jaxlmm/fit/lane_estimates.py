@@ -17,6 +17,7 @@ from jaxlmm import pls
 from jaxlmm.covariance import canonical_lanes
 from jaxlmm.fit import boundary, programs
 from jaxlmm.fit.batch import EXACT_FIT, NOT_IDENTIFIED, Batch, LaneFits, lane_of, over_chunks, placed, reduced_of
+from jaxlmm.fit.directions import smallest_values
 from jaxlmm.fit.record import Model
 from jaxlmm.fit.single import EXACT
 from jaxlmm.fit.threads import one_blas_thread, side_by_side
@@ -69,8 +70,7 @@ def in_users_units(
     user = [a @ own / root[:, None, None] for a, own in zip(coordinates.factor_maps, lam, strict=True)]
     singular = np.zeros(lanes, dtype=bool)
     for terms, own in zip(plan.terms, lam, strict=True):
-        for block in boundary.term_slices(terms):
-            singular |= np.linalg.svd(own[:, block, block], compute_uv=False).min(axis=1) < boundary.SINGULAR
+        singular |= smallest_values(terms, own) < boundary.SINGULAR
     objective = value + degrees * 2.0 * np.log(batch.scale) - (2.0 * coordinates.log_det if reml else 0.0)
     return LaneFits(
         np.concatenate([canonical_lanes(terms, own) for terms, own in zip(plan.terms, user, strict=True)], axis=1),

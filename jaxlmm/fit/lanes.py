@@ -9,7 +9,6 @@ designs take that path for every lane, from the start they are given.
 No lane is dropped: each ends with a status. Called by `resample`; the caller holds the double-precision scope.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import jax
@@ -31,6 +30,7 @@ from jaxlmm.fit.batch import (
     placed,
     reduced_of,
 )
+from jaxlmm.fit.directions import smallest_slopes, smallest_values, with_values
 from jaxlmm.fit.lane_estimates import in_users_units
 from jaxlmm.fit.record import Model
 from jaxlmm.fit.single import Control, at_rounding_error, search
@@ -122,65 +122,24 @@ def _together(model: Model, batch: Batch, start: np.ndarray, todo: np.ndarray, r
         lam[part[settled]] = there[settled]
         alone[part[leave]] = True
 
-    over_chunks(model, batch, np.flatnonzero(todo & (_smallest(model, lam) < boundary.SMALL)), settle)
+    small = todo & (smallest_values(model.plan.terms[0], lam) < boundary.SMALL)
+    over_chunks(model, batch, np.flatnonzero(small), settle)
     return [lam], status, np.array(state.iteration), alone
 
 
 def _on_boundary(model: Model, batch: Batch, lam: np.ndarray, values: np.ndarray, part: np.ndarray, flag: float):
     """Try lanes with their small singular values at zero: which settle there, which must leave, and Λ (lanes, k, k)."""
-    plan = model.plan
-    factors, zeros, turns = _truncated(model, lam[part], boundary.SMALL)
-    value, g = jax.device_get(
-        programs.slopes_lanes(plan, reduced_of(model, batch, part), placed(np.moveaxis(factors, 0, -1)), flag)
-    )
-    g = np.moveaxis(g, -1, 0)
-    slope = np.full(part.size, np.inf)
-    largest = np.ones(part.size)
-    for (begin, end, diagonal), zero, turn in zip(_terms(model), zeros, turns, strict=True):
-        inner = turn.swapaxes(1, 2) @ g[:, begin:end, begin:end] @ turn
-        if diagonal:
-            inner = inner * np.eye(end - begin)
-        both = zero[:, :, None] & zero[:, None, :]
-        own = np.where(both, inner, 0.0)
-        largest = np.maximum(largest, np.abs(own).max(axis=(1, 2)))
-        own = own + np.eye(end - begin) * np.where(zero, 0.0, 1e300)[:, :, None]
-        slope = np.minimum(slope, np.linalg.eigvalsh(own)[:, 0])
+    plan, below = model.plan, boundary.SMALL
+    factors, found = with_values(plan.terms[0], lam[part], lambda small: np.where(small < below, 0.0, small))
+    there = placed(np.moveaxis(factors, 0, -1))
+    value, g = jax.device_get(programs.slopes_lanes(plan, reduced_of(model, batch, part), there, flag))
+    slope, largest = np.full(part.size, np.inf), np.ones(part.size)
+    for own in found:
+        steepest, size, _ = smallest_slopes(own, np.moveaxis(g, -1, 0), below)
+        slope, largest = np.minimum(slope, steepest), np.maximum(largest, size)
     better = value <= values[part] + boundary.INDIFFERENT
     leave = better & (slope < -boundary.ESCAPE * largest)
     return better & ~leave, leave, factors
-
-
-def _terms(model: Model) -> Iterator[tuple[int, int, bool]]:
-    """Where each term's columns begin and end, and whether its covariance is diagonal; of the one grouping factor."""
-    terms = model.plan.terms[0]
-    for term, block in zip(terms, boundary.term_slices(terms), strict=True):
-        yield block.start, block.stop, term.name == "diag"
-
-
-def _truncated(model: Model, lam: np.ndarray, below: float):
-    """Square factors (lanes, k, k) with small singular values at zero; which are, and the directions, of each term."""
-    factors, zeros, turns = np.zeros_like(lam), [], []
-    for begin, end, diagonal in _terms(model):
-        block = lam[:, begin:end, begin:end]
-        if diagonal:
-            values, turn = np.einsum("rii->ri", block), np.broadcast_to(np.eye(end - begin), block.shape)
-        else:
-            turn, values, _ = np.linalg.svd(block)
-        zero = np.abs(values) < below
-        factors[:, begin:end, begin:end] = turn * np.where(zero, 0.0, values)[:, None, :]
-        zeros.append(zero)
-        turns.append(turn)
-    return factors, zeros, turns
-
-
-def _smallest(model: Model, lam: np.ndarray) -> np.ndarray:
-    """Smallest singular value (lanes,) over the terms of one grouping factor."""
-    smallest = np.full(len(lam), np.inf)
-    for begin, end, diagonal in _terms(model):
-        block = lam[:, begin:end, begin:end]
-        values = np.abs(np.einsum("rii->ri", block)) if diagonal else np.linalg.svd(block, compute_uv=False)
-        smallest = np.minimum(smallest, values.min(axis=1))
-    return smallest
 
 
 def _alone(model: Model, batch: Batch, start: np.ndarray, lane: int, reml: bool, control: Control):

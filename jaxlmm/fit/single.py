@@ -13,6 +13,7 @@ from jaxlmm.covariance import canonical_theta
 from jaxlmm.design import Design
 from jaxlmm.errors import DesignError
 from jaxlmm.fit import boundary, programs
+from jaxlmm.fit.directions import directions
 from jaxlmm.fit.record import Certificate, Fit, Model
 from jaxlmm.fit.threads import LARGE, one_blas_thread
 
@@ -226,13 +227,14 @@ def at_rounding_error(predicted, value) -> np.ndarray:
 
 def _certificate(model: Model, state: optimize.State, slope: float) -> Certificate:
     plan = model.plan
-    _, bases = boundary.truncate(plan, boundary.numpy_lambdas(plan, np.asarray(state.theta)), boundary.SINGULAR)
-    singular = tuple(
-        (t, i, basis.shape[1]) for t, found in enumerate(bases) for i, basis in enumerate(found) if basis.size
-    )
+    counts = [
+        [int((own.values < boundary.SINGULAR).sum()) for own in directions(terms, lam[None])]
+        for terms, lam in zip(plan.terms, boundary.numpy_lambdas(plan, np.asarray(state.theta)), strict=True)
+    ]
+    singular = tuple((t, i, count) for t, own in enumerate(counts) for i, count in enumerate(own) if count)
     moving = np.asarray(state.theta) != 0
-    curvatures, directions = np.linalg.eigh(np.asarray(state.hessian)[np.ix_(moving, moving)])
-    along = directions.T @ np.asarray(state.gradient)[moving]
+    curvatures, ways = np.linalg.eigh(np.asarray(state.hessian)[np.ix_(moving, moving)])
+    along = ways.T @ np.asarray(state.gradient)[moving]
     upward = curvatures > optimize.FLAT * np.abs(curvatures).max(initial=0.0)
     predicted = 0.5 * float(np.sum(along[upward] ** 2 / curvatures[upward]))
     status = optimize.STATUS_NAMES[int(state.status)]

@@ -77,9 +77,11 @@ def side_by_side(function: Callable[[T], None], items: Sequence[T], work: Hashab
             function(item)
         return
 
+    device = getattr(jax.config, "jax_default_device", None)
+
     def scoped(item: T) -> None:
         _own.busy = True  # what this thread does, it does alone
-        with jax.enable_x64(True):  # the scope is a thread's own
+        with jax.enable_x64(True), jax.default_device(device):  # both are a thread's own
             function(item)
 
     if work not in _compiled:

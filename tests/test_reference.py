@@ -224,10 +224,19 @@ def minimum(fit: MixedModelResults, case: Case) -> None:
             assert found.smallest_curvature > 0.0, found
 
 
+def satterthwaite(fit: MixedModelResults, case: Case) -> None:
+    """Degrees of freedom within 0.5 %, and p-values with them; the singular case is on its boundary as lmerTest's is."""
+    expected = case["satterthwaite"]
+    df, p = (list(part.values()) if isinstance(part, dict) else part for part in (expected["df"], expected["p"]))
+    ours = fit.tidy(ddf="satterthwaite")
+    np.testing.assert_allclose(ours["df"], df, rtol=5e-3)
+    np.testing.assert_allclose(ours["p_value"], p, rtol=2e-2, atol=1e-12)
+
+
 Aspect = Callable[[MixedModelResults, Case], None]
 
 ASPECTS: tuple[Aspect, ...] = (
-    *(objective, beta, se, vcov, sigma, criteria, sizes, varcorr, theta, fitted, ranef, minimum),
+    *(objective, beta, se, vcov, sigma, criteria, sizes, varcorr, theta, fitted, ranef, minimum, satterthwaite),
 )
 
 
@@ -240,7 +249,7 @@ def table() -> list[Any]:
         )
         for id_ in order
         for aspect in ASPECTS
-        if aspect is not ranef or "ranef" in CASES.get(id_, {})
+        if aspect not in (ranef, satterthwaite) or aspect.__name__ in CASES.get(id_, {})
     ]
 
 

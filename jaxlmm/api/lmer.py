@@ -49,8 +49,10 @@ def lmer(
     contrasts : mapping, optional
         Coding of factors, {"cond": "contr.sum"}, in fixed and random parts alike. Codings: contr.treatment (default),
         contr.sum, contr.sdif, contr.helmert, contr.poly, or a matrix with one row per level.
-    ddf : {"normal", "residual"}
-        Reference distribution of t statistics; every method that needs one obeys it unless told otherwise.
+    ddf : {"normal", "satterthwaite", "residual"}
+        Reference distribution of t statistics; every method that needs one obeys it unless told otherwise. Satterthwaite's
+        degrees of freedom are those of Kuznetsova, Brockhoff & Christensen (2017), J. Stat. Softw. 82(13), from exact
+        derivatives.
     na_action : {"drop", "raise"}
         Leave rows with missing values out, counted in the result, or refuse them.
     control : Control, optional

@@ -7,6 +7,7 @@ from jaxlmm.fit.lane_modes import fitted_lanes
 from jaxlmm.fit.lanes import fit_lanes
 from jaxlmm.fit.many import Settings, Shared, fit_columns, lane_of_rows
 from jaxlmm.fit.record import Certificate, Fit, Model
+from jaxlmm.fit.satterthwaite import satterthwaite_df
 from jaxlmm.fit.single import Control, evaluate, fit_model, prepare, with_response
 from jaxlmm.fit.uncertainty import conditional_variances, prediction_variances
 
@@ -38,5 +39,6 @@ __all__ = [
     "numpy_lambdas",
     "prediction_variances",
     "prepare",
+    "satterthwaite_df",
     "with_response",
 ]

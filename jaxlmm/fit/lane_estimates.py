@@ -1,29 +1,19 @@
 """What lanes estimated, read off at their minima: back to the user's units, with Satterthwaite's degrees of freedom.
 
-The variance of a linear combination cᵀβ̂ is f = σ² cᵀ(XᵀV⁻¹X)⁻¹c, its degrees of freedom 2f²/Var(f̂) (Satterthwaite 1946;
-Giesbrecht & Burns 1985, Biometrics 41(2); Kuznetsova, Brockhoff & Christensen 2017, J. Stat. Softw. 82(13)), with the
-covariance of (θ, σ) from the observed information. Profiling σ out of the Hessian makes it
-
-    df = 1 / (gᵀ H⁻¹ g + 1/ν),    g = ∂ log f / ∂θ along σ̂(θ),    ν = n - p for REML, n for ML,
-
-H the Hessian of the profiled criterion; a parameter that the data say nothing about on the boundary has g = 0. Called by
-`lanes`.
+Called by `lanes`.
 """
 
 import jax
 import numpy as np
 
-from jaxlmm import pls
 from jaxlmm.covariance import canonical_lanes
 from jaxlmm.fit import boundary, programs
 from jaxlmm.fit.batch import EXACT_FIT, NOT_IDENTIFIED, Batch, LaneFits, lane_of, over_chunks, placed, reduced_of
 from jaxlmm.fit.directions import smallest_values
 from jaxlmm.fit.record import Model
+from jaxlmm.fit.satterthwaite import from_derivatives, padded_combinations
 from jaxlmm.fit.single import EXACT
 from jaxlmm.fit.threads import one_blas_thread, side_by_side
-
-FLAT = 1e-10
-"""Curvature below this fraction of the largest carries no information: Satterthwaite's formula leaves its direction out."""
 
 
 def in_users_units(
@@ -89,12 +79,11 @@ def in_users_units(
 def _degrees_of_freedom(model: Model, batch: Batch, lam, lanes, standard, degrees, flag: float, df: np.ndarray) -> None:
     """Write Satterthwaite's degrees of freedom (m, R) of some lanes."""
     plan = model.plan
-    padded = np.zeros((pls.bucket(len(standard)), standard.shape[1]))
-    padded[: len(standard)] = standard
+    padded = padded_combinations(standard)
     theta = np.concatenate([canonical_lanes(terms, own) for terms, own in zip(plan.terms, lam, strict=True)], axis=1).T
 
     def write(part: np.ndarray, hessian: np.ndarray, change: np.ndarray) -> None:
-        df[:, part] = 1.0 / (_form(hessian, change) + 1.0 / degrees[part])
+        df[:, part] = from_derivatives(hessian, change, degrees[part])
 
     def together(part: np.ndarray) -> None:
         reduced = reduced_of(model, batch, part)
@@ -111,12 +100,3 @@ def _degrees_of_freedom(model: Model, batch: Batch, lam, lanes, standard, degree
 
     with one_blas_thread():
         side_by_side(alone, lanes.tolist(), (plan, "satterthwaite"))
-
-
-def _form(hessian: np.ndarray, change: np.ndarray) -> np.ndarray:
-    """gᵀH⁺g (m, R) from H (n, n, R) and g (n, m, R)."""
-    values, vectors = np.linalg.eigh(np.moveaxis(hessian, -1, 0))
-    known = values > FLAT * np.abs(values).max(axis=1, initial=0.0)[:, None]
-    inverse = np.where(known, 1.0, 0.0) / np.where(known, values, 1.0)
-    along = np.einsum("rij,imr->rjm", vectors, change)
-    return np.einsum("rj,rjm->mr", inverse, along**2)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from jaxlmm.errors import DesignError
+from jaxlmm.fit import Fit, Model, satterthwaite_df
 
-DDF_METHODS = ("normal", "residual")
-"""Available now. Satterthwaite and Kenward-Roger come with the small-sample inference of a later version."""
+DDF_METHODS = ("satterthwaite", "normal", "residual")
 
-PLANNED = ("satterthwaite", "kenward-roger")
+PLANNED = ("kenward-roger",)
 
 
 def check_ddf(ddf: str) -> str:
@@ -22,24 +22,18 @@ def check_ddf(ddf: str) -> str:
     """
     if ddf in DDF_METHODS:
         return ddf
+    names = ", ".join(map(repr, DDF_METHODS))
     if ddf in PLANNED:
-        raise DesignError(f"ddf={ddf!r} is not available yet; write ddf='normal' (the default) or ddf='residual'")
-    raise DesignError(f"ddf={ddf!r} is not known; write one of {', '.join(map(repr, DDF_METHODS))}")
+        raise DesignError(f"ddf={ddf!r} is not available yet; write one of {names}")
+    raise DesignError(f"ddf={ddf!r} is not known; write one of {names}")
 
 
-def check_lane_ddf(ddf: str) -> str:
-    """The method's name for many fits at once, which have Satterthwaite's degrees of freedom, too.
+def degrees_of_freedom(ddf: str, model: Model, fit: Fit) -> np.ndarray:
+    """Degrees of freedom (p,) of each coefficient: infinity for the normal distribution, n - p for the residual.
 
-    Raises
-    ------
-    DesignError
-        When it is unknown or not available.
+    The caller holds the double-precision scope.
     """
-    if ddf in ("satterthwaite", *DDF_METHODS):
-        return ddf
-    raise DesignError(f"ddf={ddf!r} is not known; write one of 'satterthwaite', {', '.join(map(repr, DDF_METHODS))}")
-
-
-def degrees_of_freedom(ddf: str, n_obs: int, p: int) -> np.ndarray:
-    """Degrees of freedom (p,) of each coefficient: infinity for the normal distribution, n - p for the residual."""
-    return np.full(p, np.inf if check_ddf(ddf) == "normal" else float(n_obs - p))
+    p = fit.beta.size
+    if check_ddf(ddf) == "satterthwaite":
+        return satterthwaite_df(model, fit, np.eye(p))
+    return np.full(p, np.inf if ddf == "normal" else float(model.coordinates.n_obs - p))

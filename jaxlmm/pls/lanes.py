@@ -71,7 +71,7 @@ def curvature(plan, reduced: Reduced, theta: jax.Array, reml) -> tuple[jax.Array
 
 
 def satterthwaite(plan, reduced: Reduced, theta: jax.Array, reml, contrasts: jax.Array):
-    """What degrees of freedom are made of, at θ: see `fit.ddf`.
+    """What degrees of freedom are made of, at θ: see `fit.satterthwaite`.
 
     Parameters
     ----------

@@ -165,7 +165,7 @@ def _dropped_rows(fitted: Fitted) -> str:
 
 def _distribution(ddf: str) -> str:
     names = {"normal": "normal reference distribution", "residual": "t distribution, n - p degrees of freedom"}
-    return names.get(ddf, f"t distribution, {ddf} degrees of freedom")
+    return names.get(ddf, f"t distribution, {ddf.title()} degrees of freedom")
 
 
 def _random_table(fitted: Fitted) -> pd.DataFrame:

@@ -17,7 +17,7 @@ COLUMNS = ["effect", "group", "term", "estimate", "std_error", "statistic", "df"
 def coefficients(fitted: Fitted, ddf: str, level: float = 0.95) -> pd.DataFrame:
     """Fixed-effects table by coefficient: estimate, std_error, statistic, df, p_value, conf_low, conf_high."""
     error = fitted.standard_errors()
-    df = degrees_of_freedom(ddf, fitted.n_obs, error.size)
+    df = degrees_of_freedom(ddf, fitted.model, fitted.fit)
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = fitted.fit.beta / error
     low, high = wald_interval(fitted.fit.beta, error, df, level)

@@ -56,11 +56,13 @@ class Estimates:
         return self.params / self.bse
 
     @property
+    @double
     def pvalues(self) -> pd.Series:
         """Two-sided p-values of the coefficients, by the fit's `ddf`."""
-        df = degrees_of_freedom(self.ddf, self.nobs, len(self.params))
+        df = degrees_of_freedom(self.ddf, self._fitted.model, self._fitted.fit)
         return pd.Series(p_values(self.tvalues.to_numpy(), df), index=self._fitted.coefficients)
 
+    @double
     def conf_int(
         self, method: str = "wald", level: float = 0.95, ddf: str | None = None, **elsewhere: Any
     ) -> pd.DataFrame:
@@ -101,7 +103,7 @@ class Estimates:
         if method != "wald":
             more = "; for bootstrap intervals write fit.bootstrap(n).conf_int()" if method == "boot" else ""
             raise DataError(f"method={method!r} is not available; write method='wald'{more}")
-        df = degrees_of_freedom(ddf or self.ddf, self.nobs, len(self.params))
+        df = degrees_of_freedom(ddf or self.ddf, self._fitted.model, self._fitted.fit)
         low, high = wald_interval(self.params.to_numpy(), self.bse.to_numpy(), df, level)
         return pd.DataFrame({"lower": low, "upper": high}, index=self._fitted.coefficients)
 

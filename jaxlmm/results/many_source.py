@@ -142,8 +142,7 @@ class ManySource:
         text = f"{quote(called)} {self.formula.strip()}"
         parsed = parse_formula(text, trusted=self.frame.formula.trusted)
         frame = build(parsed, table, **arguments)
-        ddf = self.ddf if self.ddf in ("normal", "residual") else "normal"
-        fitted = fit_frame(frame, self.settings.reml, self.settings.control, ddf, 0.0)
+        fitted = fit_frame(frame, self.settings.reml, self.settings.control, self.ddf, 0.0)
         return MixedModelResults(fitted, self.settings.control, table)
 
     def columns(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

@@ -224,6 +224,7 @@ class MixedModelResults(Estimates):
 
     # Reports
 
+    @double
     def summary(self, ddf: str | None = None) -> Summary:
         """Summary as text, and as HTML in a notebook."""
         return report.summarize(self._fitted, check_ddf(ddf or self.ddf))

@@ -190,7 +190,7 @@ def test_residual_degrees_of_freedom() -> None:
         lambda f: f.conf_int(level=1.5),
         lambda f: f.conf_int(ddf="guess"),
         lambda f: f.tidy("everything"),
-        lambda f: f.tidy(ddf="satterthwaite"),
+        lambda f: f.tidy(ddf="kenward-roger"),
         lambda f: f.summary(ddf="kenward-roger"),
         lambda f: f.ranef("Days"),
         lambda f: f.coef(["nobody"]),

@@ -172,6 +172,9 @@ def _responses(found: pls.Residuals) -> pls.Responses:
 def _fit_pattern(shared: Shared, y, weights, settings: Settings, answer: LaneFits, where) -> None:
     """Fit responses that have the same rows, on a design of those rows; one by one if each has weights of its own."""
     used, members = where
+    if weights is None and used.all():
+        _write(answer, members, fit_complete(shared, y[:, members], settings))
+        return
     rows = slice(None) if used.all() else np.flatnonzero(used)
     for part in [members] if weights is None else members[:, None]:
         design = shared.design.rows(rows)

@@ -7,15 +7,13 @@ Replicates per second after compilation, of the same fitted model; lme4 runs few
 from __future__ import annotations
 
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-import pandas as pd
+from tables import write_rates
 from workloads import WORKLOADS
 
 HERE = Path(__file__).resolve().parent
@@ -88,21 +86,7 @@ def main() -> None:
                 {"workload": name, "package": "lme4", **found, "ratio": own["per_second"] / found["per_second"]}
             )
         print(rows[-2:], flush=True)
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
-    frame = pd.DataFrame(rows).assign(machine=machine)
-    frame.to_csv(HERE / "bootstrap.csv", index=False)
-    lines = [
-        "| workload | package | replicates | seconds | per second | jaxlmm is faster by |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in frame.to_dict("records"):
-        faster = "" if pd.isna(row["ratio"]) else f"{row['ratio']:.0f} ×"
-        lines.append(
-            f"| {row['workload']} | {row['package']} | {row['replicates']:.0f} | {row['seconds']:.3g} "
-            f"| {row['per_second']:.3g} | {faster} |"
-        )
-    (HERE / "bootstrap.md").write_text("\n".join(lines) + f"\n\n{machine}\n")
-    print("\n".join(lines))
+    write_rates("bootstrap", rows, "replicates")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ of that share.
 
 from __future__ import annotations
 
-import os
-import platform
 import sys
 import time
 import warnings
@@ -17,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tables import machine
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
@@ -57,8 +56,7 @@ def main(data_sets: int = DATA_SETS) -> None:
             rows.append((f"Wald, {ddf}", name, held.size, held.mean()))
     table = pd.DataFrame(rows, columns=["interval", "parameter", "data_sets", "coverage"])
     table["std_error"] = np.sqrt(table["coverage"] * (1.0 - table["coverage"]) / table["data_sets"])
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
-    table.assign(machine=machine).to_csv(HERE / "coverage.csv", index=False)
+    table.assign(machine=machine()).to_csv(HERE / "coverage.csv", index=False)
     print(table.pivot(index="parameter", columns="interval", values="coverage").round(3).to_string())
     print(f"{time.perf_counter() - begin:.0f} s")
 

@@ -8,8 +8,6 @@ it is linear. Where both run, estimates are compared. Writes `many.csv` and `man
 from __future__ import annotations
 
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -19,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tables import write_rates
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
@@ -168,22 +167,7 @@ def main() -> None:
         )
         rows.append({"workload": name, "package": f"{own.peer} loop", "responses": own.n_peer, "seconds": seconds})
         print(rows[-2:], flush=True)
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
-    frame = pd.DataFrame(rows).assign(machine=machine)
-    frame.to_csv(HERE / "many.csv", index=False)
-    lines = [
-        "| workload | package | responses | seconds | per second | jaxlmm is faster by |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in frame.to_dict("records"):
-        faster = "" if pd.isna(row["ratio"]) else f"{row['ratio']:.0f} ×"
-        lines.append(
-            f"| {row['workload']} | {row['package']} | {row['responses']:.0f} | {row['seconds']:.3g} "
-            f"| {row['responses'] / row['seconds']:.3g} | {faster} |"
-        )
-    text = "\n".join(lines)
-    (HERE / "many.md").write_text(f"n = {N}, {GROUPS} groups, {COVARIATES + 2} coefficients.\n\n{text}\n\n{machine}\n")
-    print(text)
+    write_rates("many", rows, "responses", head=f"n = {N}, {GROUPS} groups, {COVARIATES + 2} coefficients.\n\n")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -144,7 +143,7 @@ def fit_many(
     for name in tests:
         if name in frame.fixed.names:
             raise DataError(f"tests has an entry {name!r}, which is the name of a coefficient; call it otherwise")
-    settings = Settings(bool(reml), replace(control, start=None), matrix, ddf == "satterthwaite")
+    settings = Settings(bool(reml), control, matrix, ddf == "satterthwaite")
     shared = Shared.of(frame.design, control.plan)
     source = ManySource(formula, frame, shared, settings, list(tests), ddf)
     labels = data.index if isinstance(data, pd.DataFrame) else None

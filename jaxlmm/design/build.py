@@ -300,11 +300,7 @@ def _aligned(values: Any, data: Any, index: pd.Index, name: str) -> pd.Series | 
         if isinstance(column.dtype, pd.CategoricalDtype):
             raise DataError(f"{name}={values!r} is a column of strings or categories; it must hold numbers")
         return column
-    if isinstance(values, pd.Series) and isinstance(data, pd.DataFrame) and not values.index.equals(index):
-        raise DataError(
-            f"{name} is a Series whose index is not that of the data; align it with {name}.reindex(data.index), or "
-            f"pass {name}.to_numpy() if the order of the rows is the same"
-        )
+    tables.check_aligned(values, index if isinstance(data, pd.DataFrame) else None, name)
     array = tables.as_floats(values, f"{name} that is not the name of a column")
     if array.ndim == 0:
         raise DataError(f"{name} is one number, {float(array)}; give one per row, or the name of a column")

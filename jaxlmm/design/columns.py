@@ -13,7 +13,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from jaxlmm.design.table import LARGEST, Rows, as_floats, shown_row
+from jaxlmm.design.table import LARGEST, Rows, as_floats, check_aligned, open_table, shown_row
 from jaxlmm.errors import DataError
 
 
@@ -54,16 +54,13 @@ class Columns:
             _check_kind(values.dtype, what, "the array")
             self.names: pd.Index = pd.RangeIndex(first, first + values.shape[1])
         elif isinstance(values, pd.DataFrame):
-            if labels is not None and len(values) == n and not values.index.equals(labels):
-                raise DataError(
-                    f"{what} has an index that is not that of the data; align it with {what}.reindex(data.index), or pass "
-                    f"{what}.to_numpy() if the order of the rows is the same"
-                )
+            if len(values) == n:  # another number of rows is said below
+                check_aligned(values, labels, what)
             self.names = _flat(values.columns)
             for name, dtype in zip(self.names, values.dtypes, strict=True):
                 _check_kind(dtype, what, f"column {name!r}")
         else:
-            values = _opened(values, what)
+            values = open_table(values, what)
             self.names = pd.Index(values.columns)
             for name, kind in values.schema.items():
                 if not (kind.is_numeric() or kind == nw.Boolean):
@@ -147,11 +144,7 @@ def _side_by_side(values: Mapping[Any, Any], what: str, n: int, labels: pd.Index
     """The columns of a dict as a table, none of them moved."""
     columns = []
     for name, column in values.items():
-        if isinstance(column, pd.Series) and labels is not None and not column.index.equals(labels):
-            raise DataError(
-                f"{what}[{name!r}] is a Series whose index is not that of the data; align it with .reindex(data.index), or "
-                "pass .to_numpy() if the order of the rows is the same"
-            )
+        check_aligned(column, labels, f"{what}[{name!r}]")
         array = as_floats(column, f"{what}[{name!r}]")
         if array.shape != (n,):
             raise DataError(f"{what}[{name!r}] has shape {array.shape}, but the data has {n} rows")
@@ -167,21 +160,9 @@ def _flat(names: pd.Index) -> pd.Index:
     return pd.Index(list(names), tupleize_cols=False) if isinstance(names, pd.MultiIndex) else names
 
 
-def _opened(values: Any, what: str) -> nw.DataFrame:
-    try:
-        frame = nw.from_native(values)
-    except TypeError:
-        raise DataError(
-            f"{what} is of type {type(values).__name__}; pass a table with one column per response, a two-dimensional array, "
-            "or an iterator of either"
-        ) from None
-    return frame.collect() if isinstance(frame, nw.LazyFrame) else frame
-
-
 def _check_kind(dtype: Any, what: str, where: str) -> None:
-    if not (pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)) or pd.api.types.is_complex_dtype(
-        dtype
-    ):
+    numeric = pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)
+    if not numeric or pd.api.types.is_complex_dtype(dtype):
         raise _not_numbers(what, where, dtype)
 
 

@@ -315,6 +315,22 @@ def as_floats(values: Any, what: str) -> np.ndarray:
         raise DataError(f"{what} must be numeric, with one value per row") from None
 
 
+def check_aligned(values: Any, labels: pd.Index | None, what: str) -> None:
+    """Refuse a pandas Series or table whose row labels are not those of pandas data; anything else has no labels.
+
+    Raises
+    ------
+    DataError
+        Saying how to align it.
+    """
+    if isinstance(values, pd.Series | pd.DataFrame) and labels is not None and not values.index.equals(labels):
+        kind = "Series" if isinstance(values, pd.Series) else "table"
+        raise DataError(
+            f"{what} is a {kind} whose index is not that of the data; align it with {what}.reindex(data.index), or pass "
+            f"{what}.to_numpy() if the order of the rows is the same"
+        )
+
+
 def shown_row(index: pd.Index, position: int) -> str:
     """The label of a row, as Python writes it."""
     return repr(index[position : position + 1].tolist()[0])

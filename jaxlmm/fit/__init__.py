@@ -1,6 +1,6 @@
-"""From cross-products to a certified minimum: one lane."""
+"""From cross-products to certified minima: one lane, or many."""
 
-from jaxlmm.fit.batch import NARROW, STATUSES, Batch, LaneFits, as_lane, batch_of, batch_of_sums, chunks, joined
+from jaxlmm.fit.batch import NARROW, Batch, LaneFits, as_lane, batch_of, batch_of_sums, chunks, joined
 from jaxlmm.fit.boundary import lifted, numpy_lambdas
 from jaxlmm.fit.compiling import compile_cache
 from jaxlmm.fit.lane_modes import fitted_lanes
@@ -13,7 +13,6 @@ from jaxlmm.fit.uncertainty import conditional_variances, prediction_variances
 
 __all__ = [
     "NARROW",
-    "STATUSES",
     "Batch",
     "Certificate",
     "Control",

@@ -117,6 +117,21 @@ class LaneFits:
         """Which lanes (R,) ended at a minimum."""
         return self.status <= ROUNDING_ERROR
 
+    @property
+    def n_certified(self) -> int:
+        """How many did."""
+        return int(self.certified.sum())
+
+    @property
+    def n_singular(self) -> int:
+        """How many of those have a direction without variance."""
+        return int((self.certified & self.singular).sum())
+
+    @property
+    def status_names(self) -> np.ndarray:
+        """What each lane (R,) ended with, in words."""
+        return np.asarray(STATUSES, dtype=object)[self.status]
+
     def take(self, lanes: np.ndarray) -> LaneFits:
         """Some of the lanes."""
         return jax.tree.map(lambda leaf: leaf[lanes], self)

@@ -6,7 +6,7 @@ tried on the boundary, as `boundary` does for one fit, by one more evaluation of
 slope says that they must leave the boundary and lanes that stopped without a minimum, takes the path of a single fit. Other
 designs take that path for every lane, from the start they are given.
 
-No lane is dropped: each ends with a status. Called by `resample`; the caller holds the double-precision scope.
+No lane is dropped: each ends with a status. Called by `many` and by `resample`; the caller holds the double-precision scope.
 """
 
 from dataclasses import replace

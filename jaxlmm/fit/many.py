@@ -15,7 +15,7 @@ import numpy as np
 from jaxlmm import optimize, pls
 from jaxlmm.design import Design
 from jaxlmm.errors import DesignError
-from jaxlmm.fit.batch import EXACT_FIT, NOT_IDENTIFIED, LaneFits, as_lane, batch_of, batch_of_sums
+from jaxlmm.fit.batch import EXACT_FIT, NOT_IDENTIFIED, Batch, LaneFits, as_lane, batch_of, batch_of_sums, joined
 from jaxlmm.fit.lanes import fit_lanes
 from jaxlmm.fit.record import Model
 from jaxlmm.fit.single import Control, fit_model, prepare
@@ -63,14 +63,9 @@ class Shared:
     model: Model
 
     @classmethod
-    def of(cls, design: Design, plan: str) -> "Shared":
+    def of(cls, design: Design, plan: str = "auto") -> "Shared":
         """Reduce a design, for many lanes."""
-        model = prepare(design, plan)
-        chosen = pls.for_many_lanes(model.plan, model.gram)
-        if chosen != model.plan:
-            reduced = jax.device_put(pls.reduce(chosen, model.gram, model.response, model.coordinates))
-            model = replace(model, plan=chosen, reduced=reduced)
-        return cls(design, model)
+        return cls(design, prepare(design, plan, many_lanes=True))
 
     @functools.cached_property
     def responder(self) -> pls.Responder:
@@ -102,12 +97,12 @@ def fit_columns(shared: Shared, y: np.ndarray, weights: np.ndarray | None, setti
     weights : (n, R) array or None
         Weights of each response; None: those of the design.
     """
-    lanes, p, m = y.shape[1], shared.design.n_fixed, len(settings.combinations)
-    answer = _empty(lanes, shared.model.plan.n_theta, p, m)
+    lanes = y.shape[1]
+    answer = _unknown(shared, settings, lanes)
 
     def fit(part: np.ndarray) -> None:
-        own = None if weights is None else weights[:, part[0] : part[-1] + 1]
-        _write(answer, part, _fit_columns(shared, y[:, part[0] : part[-1] + 1], own, settings))
+        own = slice(part[0], part[-1] + 1)
+        _write(answer, part, _fit_part(shared, y[:, own], None if weights is None else weights[:, own], settings))
 
     _ = shared.responder, shared.sums, shared.in_lock_step and weights is not None and shared.products  # made once
     with one_blas_thread():
@@ -116,79 +111,81 @@ def fit_columns(shared: Shared, y: np.ndarray, weights: np.ndarray | None, setti
     return answer
 
 
-def _fit_columns(shared: Shared, y: np.ndarray, weights: np.ndarray | None, settings: Settings) -> LaneFits:
+def _fit_part(shared: Shared, y: np.ndarray, weights: np.ndarray | None, settings: Settings) -> LaneFits:
+    """Fit responses on one thread: those that have the same rows together, or each with weights of its own."""
     missing = np.isnan(y)
     if weights is None and not missing.any():
-        return fit_complete(shared, y, settings)
-    lanes, p, m = y.shape[1], shared.design.n_fixed, len(settings.combinations)
-    answer = _empty(lanes, shared.model.plan.n_theta, p, m)
-    own = np.ones(lanes, dtype=bool)
-    for pattern, members in _patterns(missing):
-        together = weights is None and (not pattern.any() or members.size >= MANY or not shared.in_lock_step)
-        if together or not shared.in_lock_step:
-            own[members] = False
-            _fit_pattern(shared, y, weights, settings, answer, (~pattern, members))
-    if own.any():
-        of_lanes = np.flatnonzero(own)
-        weighed = np.ones((len(y), of_lanes.size)) if weights is None else weights[:, of_lanes]
-        weighed = np.where(missing[:, of_lanes], 0.0, weighed)
-        _write(answer, of_lanes, _fit_weighted(shared, y[:, of_lanes], weighed, settings))
+        return _fit_complete(shared, y, settings)
+    answer = _unknown(shared, settings, y.shape[1])
+    weighted = np.zeros(y.shape[1], dtype=bool)
+    for absent, lanes in _patterns(missing):
+        few = weights is not None or (absent.any() and lanes.size < MANY)
+        if few and shared.in_lock_step:
+            weighted[lanes] = True
+        else:
+            _write(answer, lanes, _fit_rows(shared, ~absent, y[:, lanes], _columns(weights, lanes), settings))
+    if weighted.any():
+        lanes = np.flatnonzero(weighted)
+        given = np.ones((len(y), lanes.size)) if weights is None else weights[:, lanes]
+        present = np.where(missing[:, lanes], 0.0, given)
+        _write(answer, lanes, _fit_weighted(shared, y[:, lanes], present, settings))
         # Rows that are missing may take columns of X along: then a design of its own drops those.
-        lost = of_lanes[answer.status[of_lanes] == NOT_IDENTIFIED]
-        for pattern, members in _patterns(missing[:, lost]) if lost.size else ():
-            _fit_pattern(shared, y, weights, settings, answer, (~pattern, lost[members]))
+        lost = lanes[answer.status[lanes] == NOT_IDENTIFIED]
+        for absent, among in _patterns(missing[:, lost]) if lost.size else ():
+            own = lost[among]
+            _write(answer, own, _fit_rows(shared, ~absent, y[:, own], _columns(weights, own), settings))
     return answer
 
 
-def fit_complete(shared: Shared, y: np.ndarray, settings: Settings) -> LaneFits:
+def _columns(weights: np.ndarray | None, lanes: np.ndarray) -> np.ndarray | None:
+    """Weights of some lanes, where there are any."""
+    return None if weights is None else weights[:, lanes]
+
+
+def _fit_complete(shared: Shared, y: np.ndarray, settings: Settings) -> LaneFits:
     """Fit responses (n, R) that share all rows and weights."""
-    model, responses = shared.model, shared.responder.reduce(y)
-    start = pls.starting_theta(model.gram, responses, model.plan.terms)
-    batch = batch_of(model, shared.sums, responses)
-    return _estimable(
-        shared, settings, lambda own: fit_lanes(model, batch, settings.reml, start, settings.control, *own)
-    )
+    responses = shared.responder.reduce(y)
+    return _fit_batch(shared, batch_of(shared.model, shared.sums, responses), responses, settings)
 
 
 def _fit_weighted(shared: Shared, y: np.ndarray, weights: np.ndarray, settings: Settings) -> LaneFits:
     """Fit responses with weights (n, R) of their own, zero where a value is missing."""
-    model, responder = shared.model, shared.responder
     present = weights > 0
     means = np.where(present, y, 0.0).sum(axis=0) / np.maximum(present.sum(axis=0), 1)
-    found = responder.residuals(np.where(present, y, means))
-    start = pls.starting_theta(model.gram, _responses(found), model.plan.terms)
-    sums = pls.weighted_lanes(responder, shared.products, found, weights)
-    batch = batch_of_sums(sums, found.scale, found.beta, found.exact)
-    return _estimable(
-        shared, settings, lambda own: fit_lanes(model, batch, settings.reml, start, settings.control, *own)
-    )
+    found = shared.responder.residuals(np.where(present, y, means))
+    sums = pls.weighted_lanes(shared.responder, shared.products, found, weights)
+    return _fit_batch(shared, batch_of_sums(sums, found.scale, found.beta, found.exact), found, settings)
 
 
-def _responses(found: pls.Residuals) -> pls.Responses:
-    """What a start is estimated from."""
-    return pls.Responses(found.zy, found.square / found.scale**2, None, found.beta, found.scale, found.exact)
-
-
-def _fit_pattern(shared: Shared, y, weights, settings: Settings, answer: LaneFits, where) -> None:
-    """Fit responses that have the same rows, on a design of those rows; one by one if each has weights of its own."""
-    used, members = where
+def _fit_rows(
+    shared: Shared, used: np.ndarray, y: np.ndarray, weights: np.ndarray | None, settings: Settings
+) -> LaneFits:
+    """Fit responses (n, R) that all have the rows `used`, on a design of those; one by one if each has its own weights."""
     if weights is None and used.all():
-        _write(answer, members, fit_complete(shared, y[:, members], settings))
-        return
-    rows = slice(None) if used.all() else np.flatnonzero(used)
-    for part in [members] if weights is None else members[:, None]:
-        design = shared.design.rows(rows)
-        if weights is not None:
-            design = replace(design, weights=weights[rows, part[0]])
-        if not _identified(design):
-            answer.status[part] = NOT_IDENTIFIED
-            continue
+        return _fit_complete(shared, y, settings)
+    rows = np.flatnonzero(used)
+    design = shared.design.rows(rows)
+    if weights is not None:
+        alone = ((replace(design, weights=weights[rows, lane]), y[rows, lane][:, None]) for lane in range(y.shape[1]))
+        return joined([_fit_design(own, response, settings) for own, response in alone])
+    return _fit_design(design, y[rows], settings)
+
+
+def _fit_design(design: Design, y: np.ndarray, settings: Settings) -> LaneFits:
+    """Fit responses on a design of their own, with whatever plan its rows allow."""
+    if _identified(design):
         try:
-            own = Shared.of(design, settings.control.plan)
-        except DesignError:
-            answer.status[part] = NOT_IDENTIFIED
-            continue
-        _write(answer, part, fit_complete(own, y[rows][:, part], settings))
+            return _fit_complete(Shared.of(design), y, settings)
+        except DesignError:  # not even the stand-in leaves anything to the random effects: as many columns as rows
+            pass
+    lanes = _empty(y.shape[1], _n_theta(design), design.n_fixed, len(settings.combinations))
+    lanes.status[:] = NOT_IDENTIFIED
+    return lanes
+
+
+def _n_theta(design: Design) -> int:
+    """Number of covariance parameters."""
+    return sum(term.n_theta for block in design.random for term in block.terms)
 
 
 def lane_of_rows(design: Design, like: Model, reml: bool, control: Control) -> LaneFits:
@@ -202,7 +199,7 @@ def lane_of_rows(design: Design, like: Model, reml: bool, control: Control) -> L
         if np.array_equal(own.coordinates.kept, like.coordinates.kept) and _identified(design):
             return as_lane(fit_model(own, reml, control))
         lane.status[:] = NOT_IDENTIFIED
-    except DesignError:
+    except DesignError:  # whatever the plan: the response is reproduced
         lane.status[:] = EXACT_FIT
     return lane
 
@@ -213,15 +210,17 @@ def _identified(design: Design) -> bool:
     return all(1 < count < design.n_obs for count in counts)
 
 
-def _estimable(shared: Shared, settings: Settings, fit) -> LaneFits:
-    """Fit with the combinations that the kept columns can estimate; NaN for the others, in all columns of X."""
-    kept, dropped = shared.model.coordinates.kept, shared.model.coordinates.dropped
+def _fit_batch(shared: Shared, batch: Batch, response: pls.Responses | pls.Residuals, settings: Settings) -> LaneFits:
+    """Fit lanes with the combinations that the kept columns can estimate; NaN for the others, in all columns of X."""
+    model = shared.model
+    kept, dropped = model.coordinates.kept, model.coordinates.dropped
     possible = ~settings.combinations[:, dropped].any(axis=1)
-    found: LaneFits = fit((settings.combinations[np.ix_(possible, kept)], settings.satterthwaite))
-    lanes, p, m = found.sigma.size, shared.design.n_fixed, len(settings.combinations)
-    beta, error, df = np.full((lanes, p), np.nan), np.full((lanes, m), np.nan), np.full((lanes, m), np.nan)
-    beta[:, kept], error[:, possible], df[:, possible] = found.beta, found.std_error, found.df
-    return replace(found, beta=beta, std_error=error, df=df)
+    wanted = settings.combinations[np.ix_(possible, kept)]
+    start = pls.starting_theta(model.gram, response, model.plan.terms)
+    found = fit_lanes(model, batch, settings.reml, start, settings.control, wanted, settings.satterthwaite)
+    whole = _unknown(shared, settings, found.sigma.size)
+    whole.beta[:, kept], whole.std_error[:, possible], whole.df[:, possible] = found.beta, found.std_error, found.df
+    return replace(found, beta=whole.beta, std_error=whole.std_error, df=whole.df)
 
 
 def _patterns(missing: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -232,6 +231,11 @@ def _patterns(missing: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     order = np.argsort(where, kind="stable")
     ends = np.cumsum(np.bincount(where))[:-1]
     return [(missing[:, i], lanes) for i, lanes in zip(first, np.split(order, ends), strict=True)]
+
+
+def _unknown(shared: Shared, settings: Settings, lanes: int) -> LaneFits:
+    """Responses of a design that nothing is known of yet."""
+    return _empty(lanes, shared.model.plan.n_theta, shared.design.n_fixed, len(settings.combinations))
 
 
 def _empty(lanes: int, n_theta: int, p: int, m: int) -> LaneFits:

@@ -67,10 +67,10 @@ DEFAULT = Control()
 """The settings of a fit that was given none."""
 
 
-def prepare(design: Design, plan: str = "auto") -> Model:
-    """Reduce a design to cross-products in standard coordinates and choose a plan."""
+def prepare(design: Design, plan: str = "auto", many_lanes: bool = False) -> Model:
+    """Reduce a design to cross-products in standard coordinates and choose a plan, for one response or for many."""
     gram, response, coordinates = pls.standardize(pls.CrossProducts.from_design(design))
-    chosen = pls.choose(gram, coordinates.terms, plan)
+    chosen = pls.choose(gram, coordinates.terms, plan, many_lanes)
     reduced = jax.device_put(pls.reduce(chosen, gram, response, coordinates))
     return Model(gram, response, coordinates, chosen, reduced)
 

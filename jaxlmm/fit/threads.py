@@ -1,8 +1,7 @@
 """Which threads do what on a CPU: lanes side by side, and BLAS with one thread for each.
 
 XLA calls LAPACK for large matrices one at a time. OpenBLAS divides even a matrix of a hundred rows between all cores, which
-takes longer than one core alone: on two cores, 1.8 times as long for kb07 (128 rows) and 1.3 times for InstEval (1,128 rows),
-by a throw-away script. Called by `single` and `lanes`.
+takes longer than one core alone. Called by `single` and `lanes`.
 """
 
 from __future__ import annotations

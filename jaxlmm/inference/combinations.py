@@ -18,6 +18,7 @@ from formulaic.utils.constraints import LinearConstraints
 from jaxlmm.errors import DataError
 
 NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+"""A number as people write it; formulaic knows no exponents."""
 
 COLORS = re.compile(r"\x1b\[[0-9;]*m")
 """What formulaic puts into its messages for a terminal."""

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
+from scipy.optimize import brentq
 from scipy.special import digamma, polygamma
 
 from jaxlmm.errors import DataError
@@ -56,19 +57,8 @@ def variance_prior(variances: np.ndarray, df: np.ndarray) -> Prior:
 
 
 def trigamma_inverse(value: float) -> float:
-    """The y with trigamma(y) = value, by Newton's method on 1/trigamma, which is convex (Smyth 2004, appendix)."""
-    if value > 1e7:
-        return float(1.0 / np.sqrt(value))
-    if value < 1e-6:
-        return 1.0 / value
-    y = 0.5 + 1.0 / value
-    for _ in range(50):
-        here = float(polygamma(1, y))
-        step = here * (1.0 - here / value) / float(polygamma(2, y))
-        y += step
-        if -step / y < 1e-12:
-            break
-    return y
+    """The y with trigamma(y) = value, which falls from infinity to zero as y grows."""
+    return float(np.exp(brentq(lambda log_y: np.log(polygamma(1, np.exp(log_y)) / value), -50.0, 50.0, xtol=1e-13)))
 
 
 def moderated_variances(variances: np.ndarray, df: np.ndarray, prior: Prior) -> np.ndarray:
@@ -89,9 +79,7 @@ def effect_variance(t: np.ndarray, unscaled: np.ndarray, df: np.ndarray, prior: 
     share = max(count / t.size, PROPORTION)
     # Statistics of fewer degrees of freedom count by their tail probabilities.
     most = df.max()
-    tails = stats.t.logsf(t, df)
-    with np.errstate(over="ignore", invalid="ignore"):
-        t = np.where(df < most, _t_of_log_tail(tails, most), t)
+    t = np.where(df < most, stats.t.isf(stats.t.sf(t, df), most), t)
     order = np.argsort(-t)[:count]
     largest, v = t[order], unscaled[order] ** 2
     p_null = 2.0 * stats.t.sf(largest, most)
@@ -101,11 +89,6 @@ def effect_variance(t: np.ndarray, unscaled: np.ndarray, df: np.ndarray, prior: 
     target = stats.t.isf(0.5 * np.where(positive, p_target, 0.5), most)
     v0[positive] = v[positive] * ((largest[positive] / target[positive]) ** 2 - 1.0)
     return float(np.mean(np.clip(v0, *bounds)))
-
-
-def _t_of_log_tail(log_tail: np.ndarray, df: float) -> np.ndarray:
-    """The t with that log upper tail on df degrees of freedom."""
-    return stats.t.isf(np.exp(log_tail), df)
 
 
 def log_odds(t: np.ndarray, unscaled: np.ndarray, df: np.ndarray, v0: float, prior: Prior) -> np.ndarray:

@@ -20,7 +20,7 @@ from jaxlmm.pls.grouped import ClassSums, Levels, class_sums, compress_lanes, co
 from jaxlmm.pls.grouped import modes as grouped_modes
 from jaxlmm.pls.information import curvature, information, slopes
 from jaxlmm.pls.lane_grams import LaneSums, LevelSums, Products, repeated_lanes, weighted_lanes
-from jaxlmm.pls.plan import Plan, choose, for_many_lanes, same_partition
+from jaxlmm.pls.plan import Plan, choose, same_partition
 from jaxlmm.pls.protocol import Reduced
 from jaxlmm.pls.responses import Residuals, Responder, Responses
 from jaxlmm.pls.rows import Pairs
@@ -54,7 +54,6 @@ __all__ = [
     "derivatives",
     "estimates",
     "expanded",
-    "for_many_lanes",
     "grouped_modes",
     "information",
     "lambdas",

@@ -26,7 +26,7 @@ from jaxlmm.pls.protocol import Factor
 from jaxlmm.pls.standard import Gram, Response
 
 PER_LANE = 3.0
-"""So many products of X with itself cost a lane what a product with its own response does."""
+"""So many products of X with itself cost a lane what a product with its own response does; roughly, and not tuned."""
 
 
 class Levels(NamedTuple):

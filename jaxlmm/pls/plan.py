@@ -7,7 +7,7 @@ there.
 """
 
 import functools
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import ModuleType
 
 import numpy as np
@@ -97,7 +97,7 @@ def same_partition(gram: Gram, s: int, t: int) -> bool:
     return is_nested(gram, s, t) and is_nested(gram, t, s)
 
 
-def choose(gram: Gram, terms: tuple[tuple[Structure, ...], ...], kind: str = "auto") -> Plan:
+def choose(gram: Gram, terms: tuple[tuple[Structure, ...], ...], kind: str = "auto", many_lanes: bool = False) -> Plan:
     """Pick a plan.
 
     Parameters
@@ -108,6 +108,8 @@ def choose(gram: Gram, terms: tuple[tuple[Structure, ...], ...], kind: str = "au
         Covariance structures of each factor's terms.
     kind : str
         "auto", or the plan to take.
+    many_lanes : bool
+        Whether many responses will share the plan, which moves what pays.
 
     Raises
     ------
@@ -128,7 +130,7 @@ def choose(gram: Gram, terms: tuple[tuple[Structure, ...], ...], kind: str = "au
         note = f"dense: one Cholesky factor of {q} random effects per iteration"
         return Plan(kind, terms, tuple(range(len(levels))), 0, levels=levels, note=note)
     if kind == "grouped" and natural == "grouped":
-        unique = grouped.sharing_pays(gram)
+        unique = grouped.sharing_pays(gram, many_lanes)
         blocks = grouped.unique_blocks(gram)[0].size if unique else levels[0]
         shared = f", {blocks} distinct" if unique else ""
         note = f"grouped: {levels[0]} independent {columns[0]}x{columns[0]} blocks{shared}"
@@ -147,11 +149,6 @@ def choose(gram: Gram, terms: tuple[tuple[Structure, ...], ...], kind: str = "au
         f"plan {kind!r} does not apply: this design is {natural} "
         f"({len(levels)} grouping factor{'s' if len(levels) > 1 else ''}); use plan='auto', {natural!r} or 'dense'"
     )
-
-
-def for_many_lanes(plan: Plan, gram: Gram) -> Plan:
-    """The plan for lanes that share a design."""
-    return replace(plan, unique=grouped.sharing_pays(gram, many_lanes=True)) if plan.kind == "grouped" else plan
 
 
 def _cheapest_chain(gram: Gram, levels, columns) -> tuple[int, ...]:

@@ -93,6 +93,11 @@ class Residuals(NamedTuple):
     zy: tuple[np.ndarray, ...]
     beta: np.ndarray
 
+    @property
+    def yy(self) -> np.ndarray:
+        """Weighted sum of squares (R,) in the responses' units."""
+        return self.square / self.scale**2
+
 
 @dataclass(frozen=True)
 class Responder:
@@ -164,7 +169,7 @@ class Responder:
         if self.within_x is not None:
             inside = self.less_levels(found.rest, found.zy[0])
             within = np.vstack([self.within_x.T @ self._weighed(inside), self._squares(inside)])
-        return Responses(found.zy, found.square / found.scale**2, within, found.beta, found.scale, found.exact)
+        return Responses(found.zy, found.yy, within, found.beta, found.scale, found.exact)
 
     def residuals(self, y: np.ndarray) -> Residuals:
         """What the fixed effects leave of responses (n, R)."""

@@ -9,15 +9,17 @@ import numpy as np
 
 from jaxlmm import covariance
 from jaxlmm.covariance import Structure
-from jaxlmm.pls.responses import Responses
+from jaxlmm.pls.responses import Residuals, Responses
 from jaxlmm.pls.standard import Gram, Response
 
 LEAST = 0.1
 """Smallest starting variance, relative to that at which a level's data and its prior weigh the same."""
 
 
-def starting_theta(gram: Gram, response: Response | Responses, terms: tuple[tuple[Structure, ...], ...]) -> np.ndarray:
-    """Parameters (n_theta,) at which to start, in standard coordinates; (n_theta, R) for `Responses` of R lanes."""
+def starting_theta(
+    gram: Gram, response: Response | Responses | Residuals, terms: tuple[tuple[Structure, ...], ...]
+) -> np.ndarray:
+    """Parameters (n_theta,) at which to start, in standard coordinates; (n_theta, R) where `response` is R lanes'."""
     variances, floors = [], []
     for zz, zy in zip(gram.zz, response.zy, strict=True):
         weight = np.einsum("kkl->kl", zz)

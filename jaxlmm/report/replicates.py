@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from jaxlmm.fit import STATUSES, LaneFits, as_lane
+from jaxlmm.fit import LaneFits, as_lane
 from jaxlmm.report.components import theta as theta_of
 from jaxlmm.report.lane_terms import lane_deviations, lane_thetas
 from jaxlmm.report.record import Fitted
@@ -16,7 +16,7 @@ def replicates(fitted: Fitted, lanes: LaneFits, numbers: np.ndarray) -> pd.DataF
     order = theta_of(fitted)
     columns: dict[str, np.ndarray] = {
         "replicate": numbers,
-        "status": np.asarray(STATUSES, dtype=object)[lanes.status],
+        "status": lanes.status_names,
         "singular": lanes.singular,
         "retried": lanes.retried,
         "iterations": lanes.iterations,

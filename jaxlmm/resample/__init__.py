@@ -1,8 +1,8 @@
 """New responses from a fitted model, and their refits."""
 
-from jaxlmm.resample.bootstrap import KINDS, Resampler
+from jaxlmm.resample.bootstrap import Resampler
 from jaxlmm.resample.checkpoint import Checkpoint, digest_of
 from jaxlmm.resample.rounds import Round, run
 from jaxlmm.resample.simulate import check_replicates, simulate
 
-__all__ = ["KINDS", "Checkpoint", "Resampler", "Round", "check_replicates", "digest_of", "run", "simulate"]
+__all__ = ["Checkpoint", "Resampler", "Round", "check_replicates", "digest_of", "run", "simulate"]

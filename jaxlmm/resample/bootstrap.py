@@ -8,12 +8,14 @@ reduced. Every lane starts at the fit's own θ. Called by `results`; the caller 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import jax
 import numpy as np
 
 from jaxlmm import pls
+from jaxlmm.design import Design
 from jaxlmm.errors import DataError
 from jaxlmm.fit import (
     NARROW,
@@ -42,7 +44,7 @@ DRAWN_TOGETHER = 4096
 ROUND_NUMBERS = 2**22
 """So many numbers the responses of one round may hold, compressed or not."""
 
-LARGEST_ROUND, ALONE_ROUND = 16384, 64
+LARGEST_ROUND, ALONE_ROUND = 8192, 64
 """Most replicates of a round: of lanes in lock-step, and of lanes that are fitted one by one."""
 
 
@@ -108,8 +110,7 @@ class Resampler:
         levels = model.n_levels[factor]
         if model.plan.kind == "grouped":
             return self._repeated(1.0 - np.eye(levels))
-        designs = (without(self.shared.design, factor, level) for level in range(levels))
-        return joined([lane_of_rows(own, model, self.fit.reml, self.control) for own in designs])
+        return self._rows(without(self.shared.design, factor, level) for level in range(levels))
 
     @functools.cached_property
     def _sampler(self) -> sufficient.Source:
@@ -129,8 +130,11 @@ class Resampler:
         counts = drawn_counts(model.n_levels[factor], numbers, self.seed)
         if model.plan.kind == "grouped":
             return self._repeated(counts)
-        designs = (with_repeats(self.shared.design, factor, own) for own in counts.T)
-        return joined([lane_of_rows(own, model, self.fit.reml, self.control) for own in designs])
+        return self._rows(with_repeats(self.shared.design, factor, own) for own in counts.T)
+
+    def _rows(self, designs: Iterable[Design]) -> LaneFits:
+        """Designs with other rows, each fitted by itself."""
+        return joined([lane_of_rows(own, self.shared.model, self.fit.reml, self.control) for own in designs])
 
     @functools.cached_property
     def _level_sums(self) -> tuple[pls.Residuals, pls.LevelSums]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -16,6 +17,7 @@ from jaxlmm.design.table import as_floats
 from jaxlmm.errors import DataError
 from jaxlmm.fit import Control, LaneFits, joined
 from jaxlmm.inference.intervals import METHODS, interval
+from jaxlmm.inference.wald import check_level
 from jaxlmm.precision import double
 from jaxlmm.report import Fitted
 from jaxlmm.resample import Checkpoint, Resampler, Round, check_replicates, digest_of, run
@@ -73,12 +75,12 @@ class Bootstrap:
     @property
     def n_converged(self) -> int:
         """Number of replicates that ended at a certified minimum, rounding error included."""
-        return int(self._lanes.certified.sum())
+        return self._lanes.n_certified
 
     @property
     def n_singular(self) -> int:
         """Number of converged replicates with a direction without variance."""
-        return int(np.sum(self._lanes.singular & self._lanes.certified))
+        return self._lanes.n_singular
 
     @property
     def n_failed(self) -> int:
@@ -106,7 +108,7 @@ class Bootstrap:
 
         Raises
         ------
-        DataError
+        DataError, DesignError
             When an argument is not known, no replicate converged, or "bca" is asked of crossed groups or of a fit that was
             loaded without its rows.
 
@@ -119,11 +121,10 @@ class Bootstrap:
         """
         if method not in METHODS:
             raise DataError(f"method={method!r} is not known; write " + ", ".join(map(repr, METHODS)))
-        if not isinstance(level, int | float | np.number) or not 0.0 < level < 1.0:
-            raise DataError(f"level={level!r} is not a confidence level; write a number between 0 and 1, such as 0.95")
+        level = check_level(level)
         drawn = self._drawn()
         left_out = self._left_out[drawn.columns].to_numpy() if method == "bca" else None
-        low, high = interval(method, drawn.to_numpy(), self._estimates().to_numpy(), float(level), left_out)
+        low, high = interval(method, drawn.to_numpy(), self._estimates().to_numpy(), level, left_out)
         return pd.DataFrame({"lower": low, "upper": high}, index=drawn.columns)
 
     def summary(self) -> pd.DataFrame:
@@ -161,10 +162,8 @@ class Bootstrap:
         DataError
             When xarray is not installed.
         """
-        try:
-            import xarray  # noqa: F401
-        except ImportError:
-            raise DataError("to_xarray() needs xarray; install it with pip install 'jaxlmm[xarray]'") from None
+        if importlib.util.find_spec("xarray") is None:
+            raise DataError("to_xarray() needs xarray; install it with pip install 'jaxlmm[xarray]'")
         attributes = {"seed": self.seed, "kind": self.kind, "formula": self._fitted.frame.formula.source}
         return self.frame.set_index("replicate").to_xarray().assign_attrs(attributes)
 
@@ -265,7 +264,7 @@ def drawn(
     formula: str = "",
 ) -> LaneFits:
     """Draw and fit the replicates begin to end - 1, in rounds that begin at multiples of their size."""
-    size = resampler.round_size if checkpoint is None and not progress else min(resampler.round_size, 4096)
+    size = resampler.round_size
     kept = None if checkpoint is None else Checkpoint(checkpoint, _about(resampler, formula))
 
     def rounds() -> Iterator[Round]:

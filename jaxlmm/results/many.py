@@ -11,7 +11,7 @@ import pandas as pd
 
 from jaxlmm import report
 from jaxlmm.errors import DataError
-from jaxlmm.fit import STATUSES, LaneFits
+from jaxlmm.fit import LaneFits
 from jaxlmm.inference import check_ddf
 from jaxlmm.inference.moderation import effect_variance, log_odds, moderated_variances, variance_prior
 from jaxlmm.inference.wald import check_level, p_values
@@ -97,7 +97,7 @@ class ManyFits:
         """How each response ended: "converged" and "rounding error" are minima; "iteration limit" and "no further decrease"
         are not; "exact fit" (the model reproduces the response, a constant one for instance) and "not identified" (too few
         rows left for its coefficients or variances) cannot be fitted."""
-        return pd.Series(np.asarray(STATUSES, dtype=object)[self._fits.status], index=self.names, name="status")
+        return pd.Series(self._fits.status_names, index=self.names, name="status")
 
     @property
     def sigma(self) -> pd.Series:
@@ -162,8 +162,7 @@ class ManyFits:
         moderate : bool
             Shrink the residual variances towards a common distribution (empirical Bayes; Smyth 2004, Stat. Appl. Genet. Mol.
             Biol. 3(1)): t statistics with the shrunken variance, and the degrees of freedom of the prior added to those of
-            the response's. The prior is estimated from σ̂² on n - p degrees of freedom, as if rows were independent; so are
-            limma's and dream's.
+            the response's. The prior is estimated from σ̂² on n - p degrees of freedom, as if rows were independent.
         sort_by : {"p_value", "B", "estimate", "none"}
             By p-value, log-odds, or size of the estimate, strongest first; or in the order of the responses.
 
@@ -205,9 +204,8 @@ class ManyFits:
             if moderate:
                 residual = self._residual_df()
                 prior = variance_prior(variance, residual)
-                df = np.minimum(
-                    df + prior.df, np.maximum(residual.sum(), df)
-                )  # no more than all responses have together
+                # No more than all responses have together.
+                df = np.minimum(df + prior.df, np.maximum(residual.sum(), df))
                 variance = moderated_variances(variance, residual, prior)
             t = estimate / (unscaled * np.sqrt(variance))
         p = p_values(t, df)
@@ -261,12 +259,12 @@ class ManyFits:
     @property
     def n_converged(self) -> int:
         """Number of responses with a certified minimum."""
-        return int(self._fits.certified.sum())
+        return self._fits.n_certified
 
     @property
     def n_singular(self) -> int:
         """Number of those with a direction without variance."""
-        return int((self._fits.singular & self._fits.certified).sum())
+        return self._fits.n_singular
 
     @property
     def n_failed(self) -> int:
@@ -342,12 +340,13 @@ class LazyRows:
     @double
     def __getitem__(self, names: Any) -> pd.Series | pd.DataFrame:
         """One response as a Series, a list of them as a DataFrame."""
-        wanted = [names] if not isinstance(names, list | pd.Index | np.ndarray) else list(names)
+        several = isinstance(names, list | pd.Index | np.ndarray)
+        wanted = list(names) if several else [names]
         positions = np.array([self._many._position(name) for name in wanted], dtype=int)
         source, fits = self._many._source, self._many._fits.take(positions)
         values = source.rows(positions, fits, self._residuals)
         table = pd.DataFrame(values, index=source.frame.rows.index, columns=pd.Index(wanted))
-        return table if wanted is not names and isinstance(names, list | pd.Index | np.ndarray) else table.iloc[:, 0]
+        return table if several else table.iloc[:, 0]
 
     def to_frame(self) -> pd.DataFrame:
         """All responses; as large as they are."""

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import ks_2samp
 
 import jaxlmm
-from jaxlmm.errors import DataError
+from jaxlmm.errors import DataError, DesignError
 from jaxlmm.inference.intervals import interval
 from jaxlmm.resample.cases import drawn_counts
 from tests.reference.loader import HERE
@@ -141,9 +141,10 @@ def test_groups_left_out_are_those_of_lme4() -> None:
     with jax.enable_x64(True):
         found = sleepstudy().bootstrap(2, seed=1)._left_out
     expected = bootmer("sleepstudy_jackknife_17")
-    np.testing.assert_allclose(found["objective"], expected["REMLcrit"], rtol=0, atol=1e-6)
+    # Both minima are good to 1e-8 or so in the criterion, which leaves standard deviations some 1e-5.
+    np.testing.assert_allclose(found["objective"], expected["REMLcrit"], rtol=0, atol=1e-7)
     for mine, other in BOOT.items():
-        np.testing.assert_allclose(found[mine], expected[other], rtol=1e-4, err_msg=mine)
+        np.testing.assert_allclose(found[mine], expected[other], rtol=3e-5, err_msg=mine)
 
 
 @pytest.mark.parametrize("level", [0.9, 0.95])
@@ -285,5 +286,5 @@ def test_bad_intervals() -> None:
     draws = sleepstudy().bootstrap(20, seed=1)
     with pytest.raises(DataError, match="method='bca2' is not known"):
         draws.conf_int(method="bca2")
-    with pytest.raises(DataError, match="level=95 is not a confidence level"):
+    with pytest.raises(DesignError, match="level=95 is not a confidence level"):
         draws.conf_int(level=95)

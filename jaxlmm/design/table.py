@@ -288,8 +288,9 @@ def _integer_labels(raw: pd.Series) -> pd.Series:
 
 def _unknown(name: str, available: list[str], context: str, called: str) -> str:
     folded = {column.strip().casefold(): column for column in available}
-    same = folded.get(name.casefold())
-    close = [same] if same else difflib.get_close_matches(name, available, n=1, cutoff=0.6)
+    close = (
+        [folded.get(name.casefold())] if name.casefold() in folded else difflib.get_close_matches(name, available, 1)
+    )
     hint = f"; did you mean {close[0]!r}?" if close else "."
     table = "the data" if called == "data" else called
     shown = ", ".join(available[:12]) + (", ..." if len(available) > 12 else "")

@@ -22,6 +22,7 @@ from jaxlmm.design import table as tables
 from jaxlmm.design.arrays import Design, RandomEffects
 from jaxlmm.design.checks import advice_on_response, check_effects, check_factor, check_names, check_response
 from jaxlmm.design.contrasts import Codings
+from jaxlmm.design.kept_rows import Rows, check_finite, complete_rows, shown_row
 from jaxlmm.design.levels import Grouping, code_levels
 from jaxlmm.design.matrices import Matrix, model_matrix, whole
 from jaxlmm.errors import DataError, FormulaError
@@ -107,7 +108,7 @@ class Frame:
 
     formula: MixedFormula
     design: Design
-    rows: tables.Rows
+    rows: Rows
     fixed: Matrix
     factors: tuple[FactorTerms, ...]
     term_order: tuple[tuple[int, int], ...]
@@ -181,8 +182,8 @@ def build(
     arguments = {f"{name}=": values for name, values in extra.items() if values is not None}
     joined = table.assign(**arguments)
     with _blaming(formula.variables):
-        rows = tables.complete_rows(joined, na_action)
-        tables.check_finite(joined[rows.used])
+        rows = complete_rows(joined, na_action)
+        check_finite(joined[rows.used])
     table = _used(table, rows)
     codings = Codings(contrasts, table, (formula.fixed, *(term.effects for term in formula.random)))
 
@@ -313,7 +314,7 @@ def check_weights(values: np.ndarray, index: pd.Index, called: str) -> np.ndarra
     bad = np.flatnonzero(values <= 0)
     if bad.size:
         raise DataError(
-            f"{called} must be positive, but row {tables.shown_row(index, bad[0])} has {values[bad[0]]:g} ({bad.size} "
+            f"{called} must be positive, but row {shown_row(index, bad[0])} has {values[bad[0]]:g} ({bad.size} "
             "such rows); they are precision weights, Var = sigma**2 / weight: leave rows of no weight out of the data"
         )
     return values
@@ -332,7 +333,7 @@ def offset_matrix(text: str, table: pd.DataFrame, codings: Codings) -> Matrix:
     return matrix
 
 
-def _used(table: pd.DataFrame, rows: tables.Rows) -> pd.DataFrame:
+def _used(table: pd.DataFrame, rows: Rows) -> pd.DataFrame:
     if rows.n_dropped:
         table = table[rows.used]
         factors = [c for c in table if isinstance(table[c].dtype, pd.CategoricalDtype)]

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from jaxlmm.design.kept_rows import shown_row
 from jaxlmm.design.levels import Grouping
-from jaxlmm.design.table import shown_row
 from jaxlmm.errors import DataError, DesignError
 from jaxlmm.formula import RandomEffectsTerm
 

@@ -13,7 +13,8 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from jaxlmm.design.table import LARGEST, Rows, as_floats, check_aligned, open_table, shown_row
+from jaxlmm.design.kept_rows import LARGEST, Rows, shown_row
+from jaxlmm.design.table import as_floats, check_aligned, open_table
 from jaxlmm.errors import DataError
 
 

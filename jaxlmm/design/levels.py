@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from jaxlmm.design.table import shown_row
+from jaxlmm.design.kept_rows import shown_row
 from jaxlmm.errors import DataError
 
 CONVERTED = {"numbers": "pandas.to_numeric({})", "text": "{}.astype(str)", "booleans": "{}.astype(bool)"}

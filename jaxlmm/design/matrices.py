@@ -15,7 +15,7 @@ from formulaic.formula import SimpleFormula
 from formulaic.model_spec import ModelSpec
 
 from jaxlmm.design.contrasts import Codings
-from jaxlmm.design.table import shown_row
+from jaxlmm.design.kept_rows import shown_row
 from jaxlmm.errors import DataError, DesignError, FormulaError
 from jaxlmm.formula import TRANSFORMS, variables_of
 

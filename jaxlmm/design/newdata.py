@@ -9,6 +9,7 @@ import pandas as pd
 
 from jaxlmm.design import table as tables
 from jaxlmm.design.build import FactorTerms, Frame, check_weights
+from jaxlmm.design.kept_rows import check_finite, shown_row
 from jaxlmm.design.levels import other_kind, plain, unseen_level
 from jaxlmm.design.matrices import encode
 from jaxlmm.errors import DataError
@@ -48,10 +49,10 @@ class NewData:
                     "without random effects: random=False"
                 )
         table = tables.read_columns(data, names, "model", frame.formula.labels, numbers, "newdata")
-        tables.check_finite(table)
+        check_finite(table)
         for name in dict.fromkeys([*needed, *groups]):
             if table[name].isna().any():
-                row = tables.shown_row(table.index, int(np.flatnonzero(table[name].isna())[0]))
+                row = shown_row(table.index, int(np.flatnonzero(table[name].isna())[0]))
                 raise DataError(f"column {name!r} of newdata is missing in row {row}; predictions need every value")
         self.table = table.assign(**{name: _as_fitted(table[name], frame.table[name]) for name in needed})
         self._groups = table
@@ -91,7 +92,7 @@ class NewData:
                 f"with {name}='column', and give newdata that column, too"
             )
         read = tables.read_columns(self._data, [column], f"argument {name}= of the fit", numbers=[column])
-        tables.check_finite(read)
+        check_finite(read)
         if isinstance(read[column].dtype, pd.CategoricalDtype) or read[column].isna().any():
             raise DataError(f"column {column!r} of newdata, the fit's {name}, must hold a number in every row")
         return read[column].to_numpy()
@@ -146,7 +147,7 @@ def _as_fitted(new: pd.Series, old: pd.Series) -> pd.Series:
         row = int(np.flatnonzero(unknown)[0])
         known = ", ".join(map(str, old.cat.categories[:10]))
         raise DataError(
-            f"row {tables.shown_row(new.index, row)} of newdata has {old.name!r} = {tables.shown_row(values, row)}, a level "
+            f"row {shown_row(new.index, row)} of newdata has {old.name!r} = {shown_row(values, row)}, a level "
             "that the fit has not seen; its "
             f"levels are: {known}"
         )

@@ -12,7 +12,8 @@ import pandas as pd
 from jaxlmm.design import Frame, build
 from jaxlmm.design.checks import check_response
 from jaxlmm.design.contrasts import still_written
-from jaxlmm.design.table import as_floats, shown_row
+from jaxlmm.design.kept_rows import shown_row
+from jaxlmm.design.table import as_floats
 from jaxlmm.errors import DataError, JaxlmmError, located
 from jaxlmm.fit import Control
 from jaxlmm.formula import parse_formula, update_formula, variables_of

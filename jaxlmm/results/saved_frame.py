@@ -15,9 +15,9 @@ from jaxlmm.covariance import STRUCTURES
 from jaxlmm.design import Design, FactorTerms, Frame, RandomEffects, TermColumns
 from jaxlmm.design.build import offset_effects
 from jaxlmm.design.contrasts import Codings
+from jaxlmm.design.kept_rows import Rows
 from jaxlmm.design.levels import Grouping
 from jaxlmm.design.matrices import Matrix, column_names
-from jaxlmm.design.table import Rows
 from jaxlmm.errors import SavedModelError
 from jaxlmm.formula import TRANSFORMS, RandomEffectsTerm, parse_effects, parse_formula, write_effects
 

@@ -217,7 +217,7 @@ FORMULAS = [
 
 ARGUMENTS = [
     fit("unknown ddf", MODEL, DesignError, "ddf", "nope", "normal", ddf="nope"),
-    fit("ddf that is to come", MODEL, DesignError, "kenward-roger", "normal", ddf="kenward-roger"),
+    fit("kenward-roger by ML", MODEL, DesignError, "kenward-roger", "reml=True", ddf="kenward-roger", reml=False),
     fit("unknown plan", MODEL, DesignError, "plan", "quick", "grouped", control=Control(plan="quick")),
     fit("plan that does not suit", "y ~ x + (1 | g) + (1 | h)", DesignError, "grouped", control=Control(plan="grouped")),
     fit("start of wrong length", MODEL, DataError, "start", "1 in this model", control=Control(start=np.ones(3))),

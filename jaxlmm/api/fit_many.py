@@ -14,7 +14,7 @@ from jaxlmm.design import Frame, build
 from jaxlmm.errors import ConvergenceWarning, DataError, JaxlmmError, callers_level, located
 from jaxlmm.fit import Control, Settings, Shared
 from jaxlmm.formula import parse_formula
-from jaxlmm.inference import check_ddf, combinations
+from jaxlmm.inference import OF_LANES, check_ddf, combinations
 from jaxlmm.precision import double
 from jaxlmm.resample import Checkpoint, digest_of
 from jaxlmm.results import ManyFits, ManySource
@@ -117,7 +117,7 @@ def fit_many(
         raise DataError(
             "the arguments stand the wrong way round: the formula comes first, fit_many(formula, data, responses)"
         )
-    check_ddf(ddf)
+    check_ddf(ddf, OF_LANES)
     shared_weights = None if weights is None or not _for_all(weights) else weights
     parsed = parse_formula(formula, trusted=trusted, one_sided=True)
     try:

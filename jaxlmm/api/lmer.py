@@ -25,7 +25,7 @@ def lmer(
     weights: Any = None,
     offset: Any = None,
     contrasts: Mapping[str, Any] | None = None,
-    ddf: str = "normal",
+    ddf: str = "satterthwaite",
     na_action: str = "drop",
     control: Control | None = None,
     trusted: bool = False,
@@ -49,10 +49,12 @@ def lmer(
     contrasts : mapping, optional
         Coding of factors, {"cond": "contr.sum"}, in fixed and random parts alike. Codings: contr.treatment (default),
         contr.sum, contr.sdif, contr.helmert, contr.poly, or a matrix with one row per level.
-    ddf : {"normal", "satterthwaite", "residual"}
-        Reference distribution of t statistics; every method that needs one obeys it unless told otherwise. Satterthwaite's
-        degrees of freedom are those of Kuznetsova, Brockhoff & Christensen (2017), J. Stat. Softw. 82(13), from exact
-        derivatives.
+    ddf : {"satterthwaite", "kenward-roger", "normal", "residual"}
+        Reference distribution of t and F statistics; every method that needs one obeys it unless told otherwise.
+        Satterthwaite's degrees of freedom (Kuznetsova, Brockhoff & Christensen 2017, J. Stat. Softw. 82(13)) and Kenward and
+        Roger's (1997, Biometrics 53(3)), which widen the standard errors too, come from exact derivatives. Methods also take
+        `information=`: "observed" is usual for Satterthwaite (lmerTest, SAS, JMP; SAS takes it for Kenward-Roger, too),
+        "expected" for Kenward-Roger (pbkrtest, lmerTest).
     na_action : {"drop", "raise"}
         Leave rows with missing values out, counted in the result, or refuse them.
     control : Control, optional

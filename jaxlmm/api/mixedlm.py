@@ -193,7 +193,7 @@ def mixedlm(
         unless `re_formula` asks for it.
     weights, offset, contrasts, trusted
         As in `jaxlmm.lmer`.
-    ddf : {"normal", "residual"}
+    ddf : {"normal", "satterthwaite", "kenward-roger", "residual"}
         Reference distribution of the coefficients' statistics; normal, as in statsmodels.
     na_action : {"drop", "raise"}, optional
         Leave rows with missing values out, counted in the result (the default), or refuse them.

@@ -2,6 +2,7 @@
 
 from jaxlmm.design.arrays import Design, RandomEffects
 from jaxlmm.design.build import FactorTerms, Frame, TermColumns, build
+from jaxlmm.design.matrices import model_matrix
 from jaxlmm.design.newdata import NewData
 
-__all__ = ["Design", "FactorTerms", "Frame", "NewData", "RandomEffects", "TermColumns", "build"]
+__all__ = ["Design", "FactorTerms", "Frame", "NewData", "RandomEffects", "TermColumns", "build", "model_matrix"]

@@ -3,24 +3,31 @@
 from jaxlmm.fit.batch import NARROW, Batch, LaneFits, as_lane, batch_of, batch_of_sums, chunks, joined
 from jaxlmm.fit.boundary import lifted, numpy_lambdas
 from jaxlmm.fit.compiling import compile_cache
+from jaxlmm.fit.kenward_roger import Adjusted, adjust, f_test
 from jaxlmm.fit.lane_modes import fitted_lanes
 from jaxlmm.fit.lanes import fit_lanes
 from jaxlmm.fit.many import Settings, Shared, fit_columns, lane_of_rows
 from jaxlmm.fit.record import Certificate, Fit, Model
 from jaxlmm.fit.satterthwaite import satterthwaite_df
+from jaxlmm.fit.second_order import INFORMATION, LARGEST, SecondOrder
 from jaxlmm.fit.single import Control, evaluate, fit_model, prepare, with_response
 from jaxlmm.fit.uncertainty import conditional_variances, prediction_variances
 
 __all__ = [
+    "INFORMATION",
+    "LARGEST",
     "NARROW",
+    "Adjusted",
     "Batch",
     "Certificate",
     "Control",
     "Fit",
     "LaneFits",
     "Model",
+    "SecondOrder",
     "Settings",
     "Shared",
+    "adjust",
     "as_lane",
     "batch_of",
     "batch_of_sums",
@@ -28,6 +35,7 @@ __all__ = [
     "compile_cache",
     "conditional_variances",
     "evaluate",
+    "f_test",
     "fit_columns",
     "fit_lanes",
     "fit_model",

@@ -2,6 +2,7 @@
 
 from jaxlmm.pls import lanes
 from jaxlmm.pls.bucket import bucket
+from jaxlmm.pls.components import Components, components, largest_component
 from jaxlmm.pls.criterion import (
     Profile,
     derivatives,
@@ -16,6 +17,7 @@ from jaxlmm.pls.criterion import (
 )
 from jaxlmm.pls.crossprod import CrossProducts
 from jaxlmm.pls.estimates import conditional_variances, estimates, expanded, trim
+from jaxlmm.pls.expansion import Expansion, expand
 from jaxlmm.pls.grouped import ClassSums, Levels, class_sums, compress_lanes, compress_projected
 from jaxlmm.pls.grouped import modes as grouped_modes
 from jaxlmm.pls.information import curvature, information, slopes
@@ -29,8 +31,10 @@ from jaxlmm.pls.starting import starting_theta
 
 __all__ = [
     "ClassSums",
+    "Components",
     "Coordinates",
     "CrossProducts",
+    "Expansion",
     "Gram",
     "LaneSums",
     "LevelSums",
@@ -47,17 +51,20 @@ __all__ = [
     "bucket",
     "choose",
     "class_sums",
+    "components",
     "compress_lanes",
     "compress_projected",
     "conditional_variances",
     "curvature",
     "derivatives",
     "estimates",
+    "expand",
     "expanded",
     "grouped_modes",
     "information",
     "lambdas",
     "lanes",
+    "largest_component",
     "natural_scale",
     "objective",
     "profile",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from jaxlmm.design import FactorTerms, Frame
 from jaxlmm.fit import Fit, Model, Shared
+from jaxlmm.inference import Method, Reference
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,15 @@ class Fitted:
         """Design and model, for other responses over the same rows."""
         return Shared(self.frame.design, self.model)
 
+    @functools.cached_property
+    def reference(self) -> Reference:
+        """What the coefficients are judged against."""
+        return Reference(self.model, self.fit)
+
+    def method(self, ddf: str | None = None, information: str | None = None) -> Method:
+        """How degrees of freedom are found: the fit's own method, unless told otherwise."""
+        return Method.of(ddf or self.ddf, information)
+
     @property
     def coefficients(self) -> pd.Index:
         """Names of the estimated coefficients."""
@@ -66,14 +75,10 @@ class Fitted:
         """Coefficients, covariance parameters and the residual variance."""
         return self.fit.beta.size + self.fit.theta.size + 1
 
-    def vcov(self) -> pd.DataFrame:
+    def vcov(self, method: Method) -> pd.DataFrame:
         """Covariance matrix of the coefficients."""
         names = self.coefficients
-        return pd.DataFrame(self.fit.sigma**2 * self.fit.unscaled_vcov, index=names, columns=names)
-
-    def standard_errors(self) -> np.ndarray:
-        """Standard errors (p,) of the coefficients."""
-        return self.fit.sigma * np.sqrt(np.diagonal(self.fit.unscaled_vcov))
+        return pd.DataFrame(self.reference.covariance(method), index=names, columns=names)
 
     def log_likelihood(self) -> float:
         """Log-likelihood, restricted for REML."""

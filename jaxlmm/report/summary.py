@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from jaxlmm.inference import Method
 from jaxlmm.report.components import terms
 from jaxlmm.report.numbers import aligned, p_value, significant
 from jaxlmm.report.record import Fitted
@@ -73,7 +74,7 @@ class Summary:
         return f"<div>{''.join(parts)}</div>"
 
 
-def summarize(fitted: Fitted, ddf: str) -> Summary:
+def summarize(fitted: Fitted, method: Method) -> Summary:
     """Everything that the summary shows."""
     fit, frame = fitted.fit, fitted.frame
     kind = "REML" if fit.reml else "maximum likelihood"
@@ -94,8 +95,8 @@ def summarize(fitted: Fitted, ddf: str) -> Summary:
         f"Linear mixed model fitted by {kind}",
         tuple(facts),
         _random_table(fitted),
-        _fixed_table(fitted, ddf),
-        f"Fixed effects ({_distribution(ddf)})",
+        _fixed_table(fitted, method),
+        f"Fixed effects ({_distribution(method)})",
         tuple(notes(fitted)),
     )
 
@@ -163,9 +164,13 @@ def _dropped_rows(fitted: Fitted) -> str:
     return f" ({rows.n_dropped:,} more left out for missing values: {counts})"
 
 
-def _distribution(ddf: str) -> str:
+def _distribution(method: Method) -> str:
     names = {"normal": "normal reference distribution", "residual": "t distribution, n - p degrees of freedom"}
-    return names.get(ddf, f"t distribution, {ddf.title()} degrees of freedom")
+    if method.ddf in names:
+        return names[method.ddf]
+    usual = method == Method.of(method.ddf)
+    more = "" if usual else f", {method.information} information"
+    return f"t distribution, {method.ddf.title()} degrees of freedom{more}"
 
 
 def _random_table(fitted: Fitted) -> pd.DataFrame:
@@ -190,12 +195,12 @@ def _random_table(fitted: Fitted) -> pd.DataFrame:
     return table.set_axis(names, axis=1)
 
 
-def _fixed_table(fitted: Fitted, ddf: str) -> pd.DataFrame:
-    table = coefficients(fitted, ddf)
-    letter = "z" if ddf == "normal" else "t"
+def _fixed_table(fitted: Fitted, method: Method) -> pd.DataFrame:
+    table = coefficients(fitted, method)
+    letter = "z" if method.ddf == "normal" else "t"
     columns = {"Estimate": aligned(table["estimate"], table["std_error"])}
     columns["Std. Error"] = significant(table["std_error"])
-    if ddf != "normal":
+    if method.ddf != "normal":
         columns["df"] = [f"{v:.1f}" for v in table["df"]]
     columns[f"{letter} value"] = [f"{v:.3f}" for v in table["statistic"]]
     columns[f"Pr(>|{letter}|)"] = [p_value(v) for v in table["p_value"]]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from jaxlmm.errors import DataError
-from jaxlmm.inference import degrees_of_freedom, p_values, wald_interval
+from jaxlmm.inference import Method, p_values, wald_interval
 from jaxlmm.report.components import ranef_long, terms
 from jaxlmm.report.record import Fitted
 from jaxlmm.report.rows import fitted_values, response
@@ -14,10 +14,10 @@ from jaxlmm.report.rows import fitted_values, response
 COLUMNS = ["effect", "group", "term", "estimate", "std_error", "statistic", "df", "p_value", "conf_low", "conf_high"]
 
 
-def coefficients(fitted: Fitted, ddf: str, level: float = 0.95) -> pd.DataFrame:
+def coefficients(fitted: Fitted, method: Method, level: float = 0.95) -> pd.DataFrame:
     """Fixed-effects table by coefficient: estimate, std_error, statistic, df, p_value, conf_low, conf_high."""
-    error = fitted.standard_errors()
-    df = degrees_of_freedom(ddf, fitted.model, fitted.fit)
+    error = fitted.reference.standard_errors(method)
+    df = fitted.reference.degrees(method)
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = fitted.fit.beta / error
     low, high = wald_interval(fitted.fit.beta, error, df, level)
@@ -35,10 +35,10 @@ def coefficients(fitted: Fitted, ddf: str, level: float = 0.95) -> pd.DataFrame:
     )
 
 
-def tidy(fitted: Fitted, effects: str, ddf: str, level: float, variances) -> pd.DataFrame:
+def tidy(fitted: Fitted, effects: str, method: Method, level: float, variances) -> pd.DataFrame:
     """One row per term with broom.mixed's columns; `variances` is called for conditional modes only."""
     makers = {
-        "fixed": lambda: _fixed(fitted, ddf, level),
+        "fixed": lambda: _fixed(fitted, method, level),
         "ran_pars": lambda: _parameters(fitted),
         "ran_vals": lambda: _modes(fitted, level, variances()),
     }
@@ -85,8 +85,8 @@ def augment(fitted: Fitted) -> pd.DataFrame:
     return table.assign(fitted=value, resid=y - value, fixed=fixed)
 
 
-def _fixed(fitted: Fitted, ddf: str, level: float) -> pd.DataFrame:
-    table = coefficients(fitted, ddf, level).rename_axis("term").reset_index()
+def _fixed(fitted: Fitted, method: Method, level: float) -> pd.DataFrame:
+    table = coefficients(fitted, method, level).rename_axis("term").reset_index()
     return table.assign(effect="fixed", group=None)[COLUMNS]
 
 

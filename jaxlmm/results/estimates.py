@@ -10,7 +10,7 @@ import pandas as pd
 from jaxlmm import report
 from jaxlmm.errors import DataError
 from jaxlmm.fit import Certificate, conditional_variances
-from jaxlmm.inference import degrees_of_freedom, p_values, wald_interval
+from jaxlmm.inference import p_values, wald_interval
 from jaxlmm.pls import Plan
 from jaxlmm.precision import double
 from jaxlmm.report import Fitted
@@ -44,9 +44,11 @@ class Estimates:
     fe_params = params
 
     @property
+    @double
     def bse(self) -> pd.Series:
-        """Standard errors of the coefficients."""
-        return pd.Series(self._fitted.standard_errors(), index=self._fitted.coefficients)
+        """Standard errors of the coefficients; Kenward and Roger's where that is the fit's `ddf`."""
+        errors = self._fitted.reference.standard_errors(self._fitted.method())
+        return pd.Series(errors, index=self._fitted.coefficients)
 
     bse_fe = bse
 
@@ -59,12 +61,17 @@ class Estimates:
     @double
     def pvalues(self) -> pd.Series:
         """Two-sided p-values of the coefficients, by the fit's `ddf`."""
-        df = degrees_of_freedom(self.ddf, self._fitted.model, self._fitted.fit)
+        df = self._fitted.reference.degrees(self._fitted.method())
         return pd.Series(p_values(self.tvalues.to_numpy(), df), index=self._fitted.coefficients)
 
     @double
     def conf_int(
-        self, method: str = "wald", level: float = 0.95, ddf: str | None = None, **elsewhere: Any
+        self,
+        method: str = "wald",
+        level: float = 0.95,
+        ddf: str | None = None,
+        information: str | None = None,
+        **elsewhere: Any,
     ) -> pd.DataFrame:
         """Confidence intervals of the coefficients.
 
@@ -76,6 +83,8 @@ class Estimates:
             Confidence level.
         ddf : str, optional
             Reference distribution instead of the fit's.
+        information : {"observed", "expected"}, optional
+            About the variances, as in `jaxlmm.lmer`.
         **elsewhere
             Refused, each with what to write instead: alpha and parm of statsmodels and R.
 
@@ -103,13 +112,15 @@ class Estimates:
         if method != "wald":
             more = "; for bootstrap intervals write fit.bootstrap(n).conf_int()" if method == "boot" else ""
             raise DataError(f"method={method!r} is not available; write method='wald'{more}")
-        df = degrees_of_freedom(ddf or self.ddf, self._fitted.model, self._fitted.fit)
-        low, high = wald_interval(self.params.to_numpy(), self.bse.to_numpy(), df, level)
+        chosen = self._fitted.method(ddf, information)
+        errors, df = self._fitted.reference.standard_errors(chosen), self._fitted.reference.degrees(chosen)
+        low, high = wald_interval(self.params.to_numpy(), errors, df, level)
         return pd.DataFrame({"lower": low, "upper": high}, index=self._fitted.coefficients)
 
+    @double
     def cov_params(self) -> pd.DataFrame:
-        """Covariance matrix of the coefficients."""
-        return self._fitted.vcov()
+        """Covariance matrix of the coefficients; Kenward and Roger's where that is the fit's `ddf`."""
+        return self._fitted.vcov(self._fitted.method())
 
     # The model as a whole
 

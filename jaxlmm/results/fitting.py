@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 
 from jaxlmm.design import Frame
-from jaxlmm.errors import ConvergenceWarning, DataError, callers_level
+from jaxlmm.errors import ConvergenceWarning, DataError, DesignError, callers_level
 from jaxlmm.fit import Certificate, Control, fit_model, prepare, with_response
 from jaxlmm.report import Fitted
 
@@ -25,6 +25,8 @@ def fit_frame(
     ------
     DataError
         When `reml` or `control` is not what its name says.
+    DesignError
+        When Kenward-Roger's degrees of freedom are asked of a maximum-likelihood fit.
 
     Warns
     -----
@@ -32,6 +34,8 @@ def fit_frame(
         When the minimum is not certified.
     """
     check_settings(frame, reml, control)
+    if ddf == "kenward-roger" and not reml:
+        raise DesignError("ddf='kenward-roger' is defined for REML; write reml=True, or ddf='satterthwaite'")
     begin = time.perf_counter()
     model = (
         prepare(frame.design, control.plan)

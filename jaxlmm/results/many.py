@@ -12,7 +12,7 @@ import pandas as pd
 from jaxlmm import report
 from jaxlmm.errors import DataError
 from jaxlmm.fit import LaneFits
-from jaxlmm.inference import check_ddf
+from jaxlmm.inference import OF_LANES, check_ddf
 from jaxlmm.inference.moderation import effect_variance, log_odds, moderated_variances, variance_prior
 from jaxlmm.inference.wald import check_level, p_values
 from jaxlmm.precision import double
@@ -82,7 +82,7 @@ class ManyFits:
             Of the intervals conf_low to conf_high.
         """
         s = self._source
-        df = self._df(check_ddf(ddf or s.ddf))
+        df = self._df(check_ddf(ddf or s.ddf, OF_LANES))
         return report.long_table(
             self.names, s.terms, len(s.tests), self._combined(), self._fits, df, check_level(level)
         )

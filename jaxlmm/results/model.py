@@ -12,17 +12,17 @@ import pandas as pd
 from jaxlmm import report, resample
 from jaxlmm.errors import DataError
 from jaxlmm.fit import Control, conditional_variances
-from jaxlmm.inference import check_ddf, predict
+from jaxlmm.inference import predict
 from jaxlmm.precision import double
 from jaxlmm.report import Fitted, Summary
 from jaxlmm.results import saving
 from jaxlmm.results.again import refitted, updated
 from jaxlmm.results.bootstrap import Bootstrap, bootstrapped
-from jaxlmm.results.estimates import Estimates
+from jaxlmm.results.judgements import Judgements
 from jaxlmm.results.spellings import NOT_IN_BOOTSTRAP, NOT_IN_PREDICT, NOT_IN_REFIT, NOT_IN_SIMULATE, refuse
 
 
-class MixedModelResults(Estimates):
+class MixedModelResults(Judgements):
     """A fitted linear mixed model.
 
     Made by `jaxlmm.lmer`, `jaxlmm.mixedlm` and `jaxlmm.load`; not meant to be constructed by hand. Nothing in it
@@ -48,7 +48,7 @@ class MixedModelResults(Estimates):
     """
 
     def __init__(self, fitted: Fitted, control: Control, data: Any = None):
-        Estimates.__init__(self, fitted)
+        Judgements.__init__(self, fitted)
         self._control = control
         self._data = data
 
@@ -225,12 +225,14 @@ class MixedModelResults(Estimates):
     # Reports
 
     @double
-    def summary(self, ddf: str | None = None) -> Summary:
-        """Summary as text, and as HTML in a notebook."""
-        return report.summarize(self._fitted, check_ddf(ddf or self.ddf))
+    def summary(self, ddf: str | None = None, information: str | None = None) -> Summary:
+        """Summary as text, and as HTML in a notebook; `ddf` and `information` as in `jaxlmm.lmer`."""
+        return report.summarize(self._fitted, self._fitted.method(ddf, information))
 
     @double
-    def tidy(self, effects: str = "fixed", ddf: str | None = None, level: float = 0.95) -> pd.DataFrame:
+    def tidy(
+        self, effects: str = "fixed", ddf: str | None = None, level: float = 0.95, information: str | None = None
+    ) -> pd.DataFrame:
         """One row per term, with broom.mixed's columns.
 
         Parameters
@@ -242,6 +244,8 @@ class MixedModelResults(Estimates):
             Reference distribution of the coefficients instead of the fit's.
         level : float
             Confidence level.
+        information : {"observed", "expected"}, optional
+            About the variances, as in `jaxlmm.lmer`.
 
         Returns
         -------
@@ -259,7 +263,8 @@ class MixedModelResults(Estimates):
         1  Residual  sd__Observation     49.51
         """
         f = self._fitted
-        return report.tidy(f, effects, ddf or self.ddf, level, lambda: conditional_variances(f.model, f.fit))
+        method = f.method(ddf, information)
+        return report.tidy(f, effects, method, level, lambda: conditional_variances(f.model, f.fit))
 
     def glance(self) -> pd.DataFrame:
         """One row about the whole model; stack those of several fits with `pandas.concat` to compare them.

@@ -80,6 +80,13 @@ NOT_IN_CONF_INT = {
 }
 """Arguments of R's confint and of statsmodels' conf_int that ours does not have."""
 
+NOT_IN_ANOVA = {
+    "test": "the tests are F tests; leave it out",
+    "typ": "write type=",
+    "model2": "to compare fits write jaxlmm.anova(m1, m2)",
+}
+"""Arguments of R's and statsmodels' anova that the table of one fit does not have."""
+
 NOT_IN_REFIT = {
     "newresp": "write refit(y)",
     "reml": "write update(reml=False) to fit by the other criterion",

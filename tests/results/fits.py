@@ -36,9 +36,9 @@ def table(case_id: str) -> pd.DataFrame:
     return data(case(case_id)["data"])
 
 
-def numbers(by_name: dict[str, float]) -> np.ndarray:
-    """Values of a dict."""
-    return np.array(list(by_name.values()))
+def numbers(by_name: dict[str, float] | list[float]) -> np.ndarray:
+    """Values of a dict; R writes a list where there is one."""
+    return np.array(list(by_name.values() if isinstance(by_name, dict) else by_name))
 
 
 @dataclass(frozen=True)

@@ -147,14 +147,18 @@ def test_coefficients_and_their_tests(case_id: str) -> None:
     np.testing.assert_allclose(f.bse, se, rtol=REFERENCE)
     np.testing.assert_allclose(f.tvalues, beta / se, rtol=2 * REFERENCE)
     # A p-value's relative error is that of t times t**2 for large t, and t reaches 300: so at the fit's own t.
-    np.testing.assert_allclose(f.pvalues, 2 * stats.norm.sf(np.abs(f.params / f.bse)), rtol=ROUNDING)
+    np.testing.assert_allclose(
+        f.tidy(ddf="normal")["p_value"], 2 * stats.norm.sf(np.abs(f.params / f.bse)), rtol=ROUNDING
+    )
+    df = numbers(known["satterthwaite"]["df"])
+    np.testing.assert_allclose(f.pvalues, 2 * stats.t.sf(np.abs(f.params / f.bse), df), rtol=2e-3)
     np.testing.assert_array_equal(f.fe_params, f.params)
     np.testing.assert_array_equal(f.bse_fe, f.bse)
     for level in (0.95, 0.5):
-        half = stats.norm.ppf(0.5 + level / 2) * se
-        limits = f.conf_int(level=level)
-        np.testing.assert_allclose(limits["lower"], beta - half, atol=REFERENCE * se.max())
-        np.testing.assert_allclose(limits["upper"], beta + half, atol=REFERENCE * se.max())
+        for ddf, quantile in (("normal", stats.norm.ppf(0.5 + level / 2)), (None, stats.t.ppf(0.5 + level / 2, df))):
+            limits = f.conf_int(level=level, ddf=ddf)
+            np.testing.assert_allclose(limits["lower"], beta - quantile * se, atol=2 * REFERENCE * se.max())
+            np.testing.assert_allclose(limits["upper"], beta + quantile * se, atol=2 * REFERENCE * se.max())
 
 
 @each_case
@@ -173,11 +177,11 @@ def test_residual_degrees_of_freedom() -> None:
     half = stats.t.ppf(0.975, 178) * se
     np.testing.assert_allclose(f.conf_int(ddf="residual")["upper"], beta + half, rtol=REFERENCE)
     other = jaxlmm.lmer(f.formula, table("sleep_max"), ddf="residual")
-    assert (f.ddf, other.ddf) == ("normal", "residual")
+    assert (f.ddf, other.ddf) == ("satterthwaite", "residual")
     np.testing.assert_allclose(other.pvalues, 2 * stats.t.sf(np.abs(other.tvalues), 178), rtol=ROUNDING)
     np.testing.assert_allclose(other.conf_int(), f.conf_int(ddf="residual"), rtol=1e-14)
     assert set(other.tidy()["df"]) == {178.0}
-    assert set(f.tidy()["df"]) == {np.inf}
+    assert set(f.tidy(ddf="normal")["df"]) == {np.inf}
     assert set(f.tidy(ddf="residual")["df"]) == {178.0}
     assert "t value" in str(other.summary())
     assert "t value" in str(f.summary(ddf="residual"))
@@ -186,12 +190,15 @@ def test_residual_degrees_of_freedom() -> None:
 @pytest.mark.parametrize(
     "question",
     [
-        lambda f: f.conf_int(method="profile"),
+        lambda f: f.conf_int(method="bayes"),
         lambda f: f.conf_int(level=1.5),
         lambda f: f.conf_int(ddf="guess"),
         lambda f: f.tidy("everything"),
-        lambda f: f.tidy(ddf="kenward-roger"),
-        lambda f: f.summary(ddf="kenward-roger"),
+        lambda f: f.tidy(ddf="kenward roger"),
+        lambda f: f.summary(information="some"),
+        lambda f: f.summary(ddf="normal", information="observed"),
+        lambda f: f.update(reml=False, ddf="kenward-roger"),
+        lambda f: f.update(reml=False).summary(ddf="kenward-roger"),
         lambda f: f.ranef("Days"),
         lambda f: f.coef(["nobody"]),
         lambda f: f.predict(interval="credible"),

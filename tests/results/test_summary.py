@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import jaxlmm
 from jaxlmm import MixedModelResults
@@ -69,12 +70,17 @@ def test_random_effects_table() -> None:
 
 def test_fixed_effects_table() -> None:
     f, known = fit("sleep_max"), case("sleep_max")
-    assert "normal" in starting(f, "Fixed effects")
+    assert "Satterthwaite" in starting(f, "Fixed effects")
     estimate, se = known["beta"]["Days"], known["se"]["Days"]
     cells = [line for line in lines(f) if line.startswith("Days")][-1].split()
-    assert cells[:4] == ["Days", f"{estimate:.3f}", f"{se:.3f}", f"{estimate / se:.3f}"]
-    assert float(cells[4]) == pytest.approx(1.274674e-11, rel=5e-3), "2 pnorm(-6.7714862)"
-    assert cells[5:] == [f"{estimate - 1.959964 * se:.3f}", f"{estimate + 1.959964 * se:.3f}"]
+    df, p = known["satterthwaite"]["df"]["Days"], known["satterthwaite"]["p"]["Days"]
+    assert cells[:5] == ["Days", f"{estimate:.3f}", f"{se:.3f}", f"{df:.1f}", f"{estimate / se:.3f}"]
+    assert float(cells[5]) == pytest.approx(p, rel=5e-3)
+    half = stats.t.ppf(0.975, df) * se
+    assert cells[6:] == [f"{estimate - half:.3f}", f"{estimate + half:.3f}"]
+    normal = str(f.summary(ddf="normal"))
+    assert "normal reference distribution" in normal and "Pr(>|z|)" in normal
+    assert "expected information" in str(f.summary(information="expected"))
 
 
 def test_plan_and_convergence() -> None:

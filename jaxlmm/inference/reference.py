@@ -71,12 +71,15 @@ class FTest(NamedTuple):
     ----------
     statistic, num_df, den_df, p_value : float
         F and its distribution; an infinite `den_df` is that of χ²/num_df.
+    scale : float
+        Kenward and Roger's factor of F; one for the other methods.
     """
 
     statistic: float
     num_df: int
     den_df: float
     p_value: float
+    scale: float
 
 
 def check_ddf(ddf: str, among: tuple[str, ...] = DDF_METHODS) -> str:
@@ -154,6 +157,7 @@ class Reference:
             raise DesignError("the combination is zero for every coefficient, so there is nothing to test")
         turned = vectors[:, kept].T @ rows
         rank, along = len(turned), turned @ self.fit.beta
+        scale = 1.0
         statistic = float(along @ np.linalg.solve(turned @ covariance @ turned.T, along)) / rank
         if method.ddf == "kenward-roger":
             scale, den_df = f_test(self._adjusted(method.information), turned @ self.model.coordinates.transform)
@@ -163,7 +167,7 @@ class Reference:
         else:
             den_df = float(self.degrees(method, turned)[0])
         p_value = stats.f.sf(statistic, rank, den_df) if np.isfinite(den_df) else stats.chi2.sf(rank * statistic, rank)
-        return FTest(statistic, rank, den_df, float(p_value))
+        return FTest(statistic, rank, den_df, float(p_value), scale)
 
     @functools.cached_property
     def _too_large(self) -> bool:

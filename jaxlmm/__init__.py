@@ -2,7 +2,7 @@
 
 from typing import NoReturn
 
-from jaxlmm.api import MixedLM, fit_many, lmer, load, load_dataset, mixedlm
+from jaxlmm.api import MixedLM, anova, fit_many, lmer, load, load_dataset, mixedlm
 from jaxlmm.errors import (
     ConvergenceError,
     ConvergenceWarning,
@@ -31,6 +31,7 @@ __all__ = [
     "MixedLM",
     "MixedModelResults",
     "SavedModelError",
+    "anova",
     "compile_cache",
     "fit_many",
     "lmer",

@@ -249,7 +249,6 @@ def kenward_roger(fit: MixedModelResults, case: Case) -> None:
 def f_tests(fit: MixedModelResults, known: list[dict[str, Any]], kind: int, ddf: str) -> None:
     """The contract asks for 0.5 %; what is left is lmerTest's numerical derivatives."""
     ours = fit.anova(type=kind, ddf=ddf)
-    assert ours.index.name == "term"
     if not known:
         assert not len(ours)
         return

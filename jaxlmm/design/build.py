@@ -120,6 +120,18 @@ class Frame:
     arguments: dict[str, Any]
     notices: tuple[str, ...]
 
+    def labelled_terms(self) -> Iterator[tuple[str, int, int, slice]]:
+        """Label (unique as in lme4: "Subject", "Subject.1"), factor, number and columns of every random-effects term, in
+        lme4's order."""
+        seen: dict[str, int] = {}
+        for f, t in self.term_order:
+            factor = self.factors[f]
+            begin = sum(term.structure.size for term in factor.terms[:t])
+            name = factor.grouping.name
+            count = seen.get(name, 0)
+            seen[name] = count + 1
+            yield f"{name}.{count}" if count else name, f, t, slice(begin, begin + factor.terms[t].structure.size)
+
     def with_rows(self) -> Design:
         """The design, for a question about the rows of the fit.
 

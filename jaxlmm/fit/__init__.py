@@ -10,7 +10,7 @@ from jaxlmm.fit.many import Settings, Shared, fit_columns, lane_of_rows
 from jaxlmm.fit.record import Certificate, Fit, Model
 from jaxlmm.fit.satterthwaite import satterthwaite_df
 from jaxlmm.fit.second_order import INFORMATION, LARGEST, SecondOrder
-from jaxlmm.fit.single import Control, evaluate, fit_model, prepare, with_response
+from jaxlmm.fit.single import Control, evaluate, fit_model, null_objective, prepare, with_response
 from jaxlmm.fit.uncertainty import conditional_variances, prediction_variances
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "joined",
     "lane_of_rows",
     "lifted",
+    "null_objective",
     "numpy_lambdas",
     "prediction_variances",
     "prepare",

@@ -220,6 +220,15 @@ def evaluate(model: Model, standard_theta: np.ndarray, reml: bool, certificate: 
     )
 
 
+def null_objective(model: Model, reml: bool) -> float:
+    """The criterion without any random effects: that of least squares."""
+    coordinates, response = model.coordinates, model.response
+    p = coordinates.n_fixed if reml else 0
+    degrees = coordinates.n_obs - p
+    value = p * np.log(model.gram.xx) + degrees * (1.0 + np.log(2.0 * np.pi * response.yy / degrees))
+    return coordinates.objective(float(value - coordinates.sum_log_weights), reml)
+
+
 def at_rounding_error(predicted, value) -> np.ndarray:
     """Whether what Newton's step predicts is what the digits of the objective cannot show; of one lane, or of many."""
     return np.asarray(predicted <= ROUNDING * np.sqrt(np.maximum(np.abs(value), 1.0)))

@@ -2,20 +2,29 @@
 
 from jaxlmm.inference.anova import f_table
 from jaxlmm.inference.combinations import combinations
+from jaxlmm.inference.likelihood_ratio import Candidate, compare, random_table
 from jaxlmm.inference.predict import predict
 from jaxlmm.inference.reference import DDF_METHODS, OF_LANES, FTest, Method, Reference, check_ddf
+from jaxlmm.inference.rlrt import RestrictedTest, exact_test
+from jaxlmm.inference.variance_errors import variance_covariance
 from jaxlmm.inference.wald import p_values, wald_interval
 
 __all__ = [
     "DDF_METHODS",
     "OF_LANES",
+    "Candidate",
     "FTest",
     "Method",
     "Reference",
+    "RestrictedTest",
     "check_ddf",
     "combinations",
+    "compare",
+    "exact_test",
     "f_table",
     "p_values",
     "predict",
+    "random_table",
+    "variance_covariance",
     "wald_interval",
 ]

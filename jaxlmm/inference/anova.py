@@ -27,5 +27,5 @@ def f_table(frame: Frame, reference: Reference, kind: int, method: Method) -> pd
         found = reference.test(method, combinations)
         mean = found.statistic * scale / found.scale
         rows.append([mean * found.num_df, mean, found.num_df, found.den_df, found.statistic, found.p_value])
-    table = pd.DataFrame(rows, columns=COLUMNS, index=pd.Index(names, name="term", dtype=object))
+    table = pd.DataFrame(rows, columns=COLUMNS, index=pd.Index(names, dtype=object))
     return table.astype({name: float for name in COLUMNS if name != "num_df"}).astype({"num_df": int})

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from jaxlmm.covariance import Structure
-from jaxlmm.design import Frame
 from jaxlmm.errors import DataError
 from jaxlmm.report.record import Fitted
 
@@ -44,23 +43,11 @@ class TermEstimate(NamedTuple):
 
 def terms(fitted: Fitted) -> Iterator[TermEstimate]:
     """Every random-effects term in lme4's order."""
-    for label, f, t, block in labelled_terms(fitted.frame):
+    for label, f, t, block in fitted.frame.labelled_terms():
         factor = fitted.factors[f]
         term = factor.terms[t]
         lam = fitted.fit.lambdas[f][block, block]
         yield TermEstimate(label, factor.grouping.name, term.matrix.names, term.structure, lam)
-
-
-def labelled_terms(frame: Frame) -> Iterator[tuple[str, int, int, slice]]:
-    """Label, factor, number and columns of every random-effects term in lme4's order."""
-    seen: dict[str, int] = {}
-    for f, t in frame.term_order:
-        factor = frame.factors[f]
-        begin = sum(term.structure.size for term in factor.terms[:t])
-        name = factor.grouping.name
-        count = seen.get(name, 0)
-        seen[name] = count + 1
-        yield f"{name}.{count}" if count else name, f, t, slice(begin, begin + factor.terms[t].structure.size)
 
 
 def theta(fitted: Fitted) -> pd.Series:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxlmm.covariance import lambda_lanes, n_theta
 from jaxlmm.design import Frame
 from jaxlmm.fit import LaneFits
-from jaxlmm.report.components import TermEstimate, labelled_terms
+from jaxlmm.report.components import TermEstimate
 
 
 def lane_terms(frame: Frame, fits: LaneFits) -> Iterator[TermEstimate]:
@@ -17,7 +17,7 @@ def lane_terms(frame: Frame, fits: LaneFits) -> Iterator[TermEstimate]:
     structures = [tuple(term.structure for term in factor.terms) for factor in frame.factors]
     ends = np.cumsum([0, *(n_theta(own) for own in structures)])
     lambdas = [lambda_lanes(own, fits.theta[:, ends[i] : ends[i + 1]].T) for i, own in enumerate(structures)]
-    for label, f, t, block in labelled_terms(frame):
+    for label, f, t, block in frame.labelled_terms():
         factor = frame.factors[f]
         term = factor.terms[t]
         yield TermEstimate(label, factor.grouping.name, term.matrix.names, term.structure, lambdas[f][:, block, block])

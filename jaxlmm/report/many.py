@@ -9,7 +9,6 @@ from scipy.stats import false_discovery_control
 from jaxlmm.design import Frame
 from jaxlmm.fit import LaneFits
 from jaxlmm.inference import p_values, wald_interval
-from jaxlmm.report.components import labelled_terms
 from jaxlmm.report.lane_terms import covariances, lane_terms
 from jaxlmm.report.tidy import COLUMNS
 
@@ -84,7 +83,7 @@ def variance_fractions(frame: Frame, fits: LaneFits) -> pd.DataFrame:
     whole = sum(own.values()) if own else np.zeros(len(known))
     for name, piece in own.items():
         parts[name] = np.where(whole > 0, piece / np.where(whole > 0, whole, 1.0), 0.0) * total
-    for term, (_, f, _, columns) in zip(lane_terms(frame, fits), labelled_terms(frame), strict=True):
+    for term, (_, f, _, columns) in zip(lane_terms(frame, fits), frame.labelled_terms(), strict=True):
         z = design.random[f].z[:, columns]
         alone = list(term.names) == ["Intercept"] and term.group not in {*parts, "Residual"}
         label = term.group if alone else f"{' + '.join(term.names)} | {term.group}".replace("Intercept", "1")

@@ -87,6 +87,14 @@ NOT_IN_ANOVA = {
 }
 """Arguments of R's and statsmodels' anova that the table of one fit does not have."""
 
+NOT_IN_COMPARE = {
+    "test": "the tests are likelihood-ratio tests; leave it out",
+    "type": "for F tests of one fit's terms write fit.anova(type=...)",
+    "ddf": "for F tests of one fit's terms write fit.anova(ddf=...)",
+    "model_names": "the table is labelled by formulas; leave it out",
+}
+"""Arguments of R's anova that the comparison of fits does not have."""
+
 NOT_IN_REFIT = {
     "newresp": "write refit(y)",
     "reml": "write update(reml=False) to fit by the other criterion",
@@ -120,8 +128,6 @@ NOT_IN_FIT_MANY = {
 """Arguments of dream's and others' calls that `fit_many` does not have."""
 
 PLANNED = {
-    "anova": "likelihood-ratio and F tables are planned, not here; compare maximum-likelihood fits by aic and bic",
-    "ranova": "planned, not here; compare the aic of fits with and without the term",
     "drop1": "planned, not here; compare the aic of update('. ~ . - x'), fitted with reml=False",
     "emmeans": "planned, not here; predict(newdata, random=False) gives the mean of each row",
     "contrast": "planned, not here; params and cov_params() hold what a contrast needs",

@@ -125,6 +125,22 @@ def lambda_lanes(terms: tuple[Structure, ...], theta: np.ndarray) -> np.ndarray:
     return matrix
 
 
+def square_derivatives(
+    terms: tuple[Structure, ...], factors: np.ndarray, rows: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Derivatives of the elements of ΛΛᵀ in θ: first ones (R, m, m) at Λ (R, k, k), and second ones (m, m, m).
+
+    Elements and parameters are those of `positions`. With `rows`, Λ is triangular in another order of its rows: the parameter
+    at position (r, c) of the triangle stands in row `rows` of Λ.
+    """
+    a, b = positions(terms)
+    r, c = (a if rows is None else rows), b
+    at = (a[:, None] == r).astype(float), (b[:, None] == r).astype(float)
+    first = at[0] * factors[:, b[:, None], c] + at[1] * factors[:, a[:, None], c]
+    both = at[0][:, :, None] * at[1][:, None] + at[1][:, :, None] * at[0][:, None]
+    return first, both * (c[:, None] == c)
+
+
 def canonical_lanes(terms: tuple[Structure, ...], factors: np.ndarray) -> np.ndarray:
     """θ (R, n_theta) of the canonical Λ of each lane, for block-diagonal factors (R, k, k)."""
     pieces, offset = [], 0

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxlmm import pls
-from jaxlmm.covariance import positions
+from jaxlmm.covariance import n_theta, square_derivatives
 from jaxlmm.errors import DesignError
 from jaxlmm.fit import boundary
 from jaxlmm.fit.record import Fit, Model
@@ -144,16 +144,10 @@ class SecondOrder:
         m = self.scores.size
         jacobian, curvature, begin = np.zeros((m, m)), np.zeros((m, m, m)), 0
         for terms, lam in zip(self.model.plan.terms, self.factors, strict=True):
-            rows, columns = positions(terms)
-            end = begin + rows.size
-            a, b, r, c = rows[:, None], columns[:, None], rows[None], columns[None]
-            jacobian[begin:end, begin:end] = (a == r) * lam[b, c] + (b == r) * lam[a, c]
-            # ∂²Σ_ab / ∂Λ_rc ∂Λ_sc, of two parameters in one column of Λ.
-            r, c = rows[None, :, None], columns[None, :, None]
-            other, same = rows[None, None], c == columns[None, None]
-            a, b = rows[:, None, None], columns[:, None, None]
-            both = ((a == r) & (b == other)).astype(float) + ((a == other) & (b == r))
-            curvature[begin:end, begin:end, begin:end] = both * same
+            end = begin + n_theta(terms)
+            own = slice(begin, end)
+            first, curvature[own, own, own] = square_derivatives(terms, lam[None])
+            jacobian[own, own] = first[0]
             begin = end
         return jacobian, curvature
 

@@ -4,6 +4,7 @@ from jaxlmm.inference.anova import f_table
 from jaxlmm.inference.combinations import combinations
 from jaxlmm.inference.likelihood_ratio import Candidate, compare, random_table
 from jaxlmm.inference.predict import predict
+from jaxlmm.inference.profile import Curve, Profiler, as_frame, limits, profiled
 from jaxlmm.inference.reference import DDF_METHODS, OF_LANES, FTest, Method, Reference, check_ddf
 from jaxlmm.inference.rlrt import RestrictedTest, exact_test
 from jaxlmm.inference.variance_errors import variance_covariance
@@ -13,17 +14,22 @@ __all__ = [
     "DDF_METHODS",
     "OF_LANES",
     "Candidate",
+    "Curve",
     "FTest",
     "Method",
+    "Profiler",
     "Reference",
     "RestrictedTest",
+    "as_frame",
     "check_ddf",
     "combinations",
     "compare",
     "exact_test",
     "f_table",
+    "limits",
     "p_values",
     "predict",
+    "profiled",
     "random_table",
     "variance_covariance",
     "wald_interval",

@@ -60,6 +60,11 @@ class Expansion:
             np.swapaxes(deep, -1, -2) @ self.bend @ deep,
         )
 
+    def lanes(self, part: slice) -> Expansion:
+        """Some of the lanes."""
+        own = (self.logdet, self.d_logdet, self.dd_logdet, self.f, self.down, self.bend)
+        return Expansion(*(array[part] for array in own))
+
 
 def expand(components: Components, sigmas: list[np.ndarray]) -> Expansion:
     """Expand around covariance matrices Σ_t (R, k, k) of each factor, relative to the residual variance.

@@ -8,13 +8,12 @@ import numpy as np
 import pandas as pd
 
 from jaxlmm import report
-from jaxlmm.errors import DataError
 from jaxlmm.fit import Certificate, conditional_variances
-from jaxlmm.inference import p_values, wald_interval
+from jaxlmm.inference import p_values
 from jaxlmm.pls import Plan
 from jaxlmm.precision import double
 from jaxlmm.report import Fitted
-from jaxlmm.results.spellings import NOT_IN_CONF_INT, not_here, refuse
+from jaxlmm.results.spellings import not_here
 
 
 class Estimates:
@@ -63,59 +62,6 @@ class Estimates:
         """Two-sided p-values of the coefficients, by the fit's `ddf`."""
         df = self._fitted.reference.degrees(self._fitted.method())
         return pd.Series(p_values(self.tvalues.to_numpy(), df), index=self._fitted.coefficients)
-
-    @double
-    def conf_int(
-        self,
-        method: str = "wald",
-        level: float = 0.95,
-        ddf: str | None = None,
-        information: str | None = None,
-        **elsewhere: Any,
-    ) -> pd.DataFrame:
-        """Confidence intervals of the coefficients.
-
-        Parameters
-        ----------
-        method : {"wald"}
-            Bootstrap intervals are those of `bootstrap(n).conf_int()`; profile intervals come in a later version.
-        level : float
-            Confidence level.
-        ddf : str, optional
-            Reference distribution instead of the fit's.
-        information : {"observed", "expected"}, optional
-            About the variances, as in `jaxlmm.lmer`.
-        **elsewhere
-            Refused, each with what to write instead: alpha and parm of statsmodels and R.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Columns lower and upper.
-
-        Raises
-        ------
-        DataError, DesignError
-            When an argument is not known.
-
-        Examples
-        --------
-        >>> import jaxlmm
-        >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"))
-        >>> fit.conf_int(level=0.9).round(1)
-                    lower   upper
-        Intercept  1495.6  1559.4
-        """
-        refuse(elsewhere, NOT_IN_CONF_INT, "conf_int()")
-        if isinstance(method, int | float | np.number):
-            raise DataError(f"method={method!r} is a number; for a confidence level write conf_int(level={method!r})")
-        if method != "wald":
-            more = "; for bootstrap intervals write fit.bootstrap(n).conf_int()" if method == "boot" else ""
-            raise DataError(f"method={method!r} is not available; write method='wald'{more}")
-        chosen = self._fitted.method(ddf, information)
-        errors, df = self._fitted.reference.standard_errors(chosen), self._fitted.reference.degrees(chosen)
-        low, high = wald_interval(self.params.to_numpy(), errors, df, level)
-        return pd.DataFrame({"lower": low, "upper": high}, index=self._fitted.coefficients)
 
     @double
     def cov_params(self) -> pd.DataFrame:

@@ -11,15 +11,89 @@ import pandas as pd
 from jaxlmm.errors import DataError
 from jaxlmm.fit import Control
 from jaxlmm.inference import Candidate, RestrictedTest, compare, exact_test, f_table, random_table, variance_covariance
+from jaxlmm.inference.wald import check_level, wald_interval
 from jaxlmm.precision import double
+from jaxlmm.results.bootstrap import bootstrapped
 from jaxlmm.results.estimates import Estimates
-from jaxlmm.results.spellings import NOT_IN_ANOVA, refuse
+from jaxlmm.results.profile import Profile, columns_by_theta, names_by_theta, profile_of
+from jaxlmm.results.spellings import NOT_IN_ANOVA, NOT_IN_CONF_INT, refuse
 
 
 class Judgements(Estimates):
     """Tests and intervals beyond Wald's. `MixedModelResults` is the public class."""
 
     _control: Control
+
+    @double
+    def conf_int(
+        self,
+        method: str = "wald",
+        level: float = 0.95,
+        ddf: str | None = None,
+        information: str | None = None,
+        n: int = 1000,
+        seed: int = 0,
+        **elsewhere: Any,
+    ) -> pd.DataFrame:
+        """Confidence intervals.
+
+        Parameters
+        ----------
+        method : {"wald", "profile", "boot"}
+            Estimates and their standard errors, of the coefficients; profile likelihood (`profile`), or percentiles of a
+            parametric bootstrap (`bootstrap`, which has other kinds), of covariance parameters and coefficients.
+        level : float
+            Confidence level.
+        ddf : str, optional
+            Reference distribution of Wald intervals instead of the fit's.
+        information : {"observed", "expected"}, optional
+            About the variances, as in `jaxlmm.lmer`.
+        n, seed : int
+            Bootstrap replicates, and where they start.
+        **elsewhere
+            Refused, each with what to write instead: alpha and parm of statsmodels and R.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns lower and upper. By profile and bootstrap rows are lme4's: standard deviations and correlations of the
+            random effects, .sig01 and on, in the order of theta, then .sigma and the coefficients.
+
+        Raises
+        ------
+        DataError, DesignError
+            When an argument is not known.
+        ConvergenceError
+            When a profile finds no minimum.
+
+        Examples
+        --------
+        >>> import jaxlmm
+        >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"))
+        >>> fit.conf_int(level=0.9).round(1)
+                    lower   upper
+        Intercept  1488.4  1566.6
+        >>> fit.conf_int("profile").round(1)
+                    lower   upper
+        .sig01       12.2    84.1
+        .sigma       38.2    67.7
+        Intercept  1486.5  1568.5
+        """
+        refuse(elsewhere, NOT_IN_CONF_INT, "conf_int()")
+        if isinstance(method, int | float | np.number):
+            raise DataError(f"method={method!r} is a number; for a confidence level write conf_int(level={method!r})")
+        if method not in ("wald", "profile", "boot"):
+            raise DataError(f"method={method!r} is not known; write 'wald', 'profile' or 'boot'")
+        f, level = self._fitted, check_level(level)
+        if method == "profile":
+            return profile_of(f).conf_int(level)
+        if method == "boot":
+            drawn = bootstrapped(f, self._control, n, seed, "parametric", None, False, None).conf_int(level=level)
+            return drawn.loc[[*columns_by_theta(f), *f.coefficients]].set_axis([*names_by_theta(f), *f.coefficients])
+        chosen = f.method(ddf, information)
+        errors, df = f.reference.standard_errors(chosen), f.reference.degrees(chosen)
+        low, high = wald_interval(f.fit.beta, errors, df, level)
+        return pd.DataFrame({"lower": low, "upper": high}, index=f.coefficients)
 
     @double
     def anova(
@@ -140,6 +214,36 @@ class Judgements(Estimates):
         return exact_test(self._fitted.model, self._fitted.fit, int(n), seed)
 
     @double
+    def profile(self) -> Profile:
+        """Profile likelihood of every parameter: standard deviations, correlations, the residual one, coefficients.
+
+        Returns
+        -------
+        Profile
+            `frame` holds the points, `conf_int(level)` the intervals.
+
+        Raises
+        ------
+        ConvergenceError
+            When the others have no minimum with a parameter held fixed.
+        DesignError
+            When the rows connect too many random effects for dense matrices.
+
+        Notes
+        -----
+        Of the maximum-likelihood deviance, also for a fit by REML, as in lme4 (Bates et al. 2015, J. Stat. Softw. 67(1),
+        §5.1). All points of all parameters are fitted as one batch.
+
+        Examples
+        --------
+        >>> import jaxlmm
+        >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"))
+        >>> list(fit.profile().frame.columns)
+        ['parameter', 'value', 'zeta']
+        """
+        return profile_of(self._fitted)
+
+    @double
     def cov_varcorr(self, scale: str = "var", information: str = "observed") -> pd.DataFrame:
         """Covariance matrix of the variance components.
 
@@ -169,8 +273,8 @@ class Judgements(Estimates):
         >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"))
         >>> fit.cov_varcorr().round(0)
                                    var__Intercept|Batch  var__Observation|Residual
-        var__Intercept|Batch                  2151246.0                  -100143.0
-        var__Observation|Residual             -100143.0                   500714.0
+        var__Intercept|Batch                  2052776.0                  -100144.0
+        var__Observation|Residual             -100144.0                   500719.0
         """
         return variance_covariance(self._fitted.frame, self._fitted.reference, scale, information)
 

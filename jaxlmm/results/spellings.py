@@ -76,7 +76,8 @@ NOT_IN_CONF_INT = {
     "conf_level": "write level=0.95",
     "parm": "take the rows that you want from the answer: conf_int().loc[['x']]",
     "cols": "take the rows that you want from the answer: conf_int().loc[['x']]",
-    "nsim": "for bootstrap intervals write fit.bootstrap(n).conf_int()",
+    "nsim": "write n=",
+    "boot_type": "for other bootstrap intervals write fit.bootstrap(n).conf_int(method)",
 }
 """Arguments of R's confint and of statsmodels' conf_int that ours does not have."""
 
@@ -132,7 +133,6 @@ PLANNED = {
     "emmeans": "planned, not here; predict(newdata, random=False) gives the mean of each row",
     "contrast": "planned, not here; params and cov_params() hold what a contrast needs",
     "bootmer": "write fit.bootstrap(n, seed)",
-    "profile": "planned, not here; conf_int() gives Wald intervals",
     "plot": "planned, not here; augment() holds what a plot of the residuals needs",
     "qqmath": "planned, not here; ranef(condvar=True) holds what it needs",
     "glmer": "generalized models are not available",

@@ -1,0 +1,343 @@
+"""Profile likelihood: the deviance along each parameter, all others at their best, and the intervals that follow.
+
+ζ(c) = sign(c - ĉ) √(d(c) - d̂) of the maximum-likelihood deviance, as in lme4 (Bates et al. 2015, J. Stat. Softw. 67(1), §5.1;
+Bates & Watts 1988, Nonlinear Regression, ch. 6). All values of all parameters are lanes of one batch of Newton steps with
+exact Hessians; the limits of an interval are then found where ζ is the normal quantile, by lanes again. Called by `results`;
+the caller holds the double-precision scope.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from scipy.interpolate import PchipInterpolator
+from scipy.stats import norm
+
+from jaxlmm.design import Frame
+from jaxlmm.errors import ConvergenceError
+from jaxlmm.fit import Fit, Model
+from jaxlmm.inference.profile_families import Family, Point, Space
+from jaxlmm.pls import Components, components, expand
+
+WIDTH = 2**24
+"""So many numbers the matrices of one batch of lanes may hold."""
+
+STEPS = (-4.0, -3.25, -2.5, -1.9, -1.3, -0.7, 0.7, 1.3, 1.9, 2.5, 3.25, 4.0)
+"""Where each profile is looked at first, in standard errors."""
+
+FAR, ROUNDS = 3.6, 12
+"""|ζ| that a profile reaches on both sides unless its parameter ends there, and how often it is prolonged for that."""
+
+ITERATIONS, TOLERANCE = 100, 1e-10
+"""Newton steps of a lane, and the predicted decrease of the deviance at which it stops."""
+
+LIMIT_ROUNDS, LIMIT = 8, 1e-7
+"""How often a limit is improved, and the error of ζ that is left."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The profile of one parameter.
+
+    Attributes
+    ----------
+    name : str
+        lme4's: ".sig01", ".sigma", or the coefficient's.
+    family : Family
+        What is held fixed.
+    bounds : (float, float)
+        Of the parameter.
+    values, zeta : (m,) arrays
+        Ascending values, and ζ there.
+    """
+
+    name: str
+    family: Family
+    bounds: tuple[float, float]
+    values: np.ndarray
+    zeta: np.ndarray
+
+
+class Profiler:
+    """Fits lanes of any parameters of one model.
+
+    Parameters
+    ----------
+    model, fit : Model, Fit
+        The fit by maximum likelihood.
+    """
+
+    def __init__(self, model: Model, fit: Fit):
+        self._components: Components = components(model.gram, model.response, model.plan.terms, model.coordinates.n_obs)
+        space = Space.of(model, fit)
+        best = Family(space, "sigma", 0, np.arange(0), 0, fit.sigma)
+        at = self._evaluate([(best, best.start(1), np.array([fit.sigma]))])[0]
+        self.space, self.lowest = space, float(at[0][0])
+        # Deviances with σ profiled out leave out n, and r² stands for σ².
+        n = model.coordinates.n_obs
+        self._profiled = self.lowest - n + n * np.log(n)
+
+    def zeta(self, asked: list[tuple[Family, np.ndarray]]) -> list[np.ndarray]:
+        """ζ at values of several parameters, all at once.
+
+        Raises
+        ------
+        ConvergenceError
+            When a lane finds no minimum.
+        """
+        deviances = self._minimize(asked)
+        answer = []
+        for (family, fixed), deviance in zip(asked, deviances, strict=True):
+            lowest = self._profiled if family.kind in ("cor", "beta") else self.lowest
+            answer.append(np.sign(fixed - family.estimate) * np.sqrt(np.maximum(deviance - lowest, 0.0)))
+        return answer
+
+    def _minimize(self, asked: list[tuple[Family, np.ndarray]]) -> list[np.ndarray]:
+        """The lowest deviance of each lane, by damped Newton steps."""
+        lanes = [_Lanes.of(family, fixed) for family, fixed in asked]
+        for own, point in zip(lanes, self._evaluate([(o.family, o.phi, o.fixed) for o in lanes]), strict=True):
+            own.begin(point)
+        for _ in range(ITERATIONS):
+            tried = [(own, np.flatnonzero(own.running)) for own in lanes]
+            tried = [(own, part) for own, part in tried if part.size]
+            if not tried:
+                break
+            steps = [own.step(part) for own, part in tried]
+            points = self._evaluate(
+                [
+                    (own.family, own.phi[part] + step, own.fixed[part])
+                    for (own, part), step in zip(tried, steps, strict=True)
+                ]
+            )
+            for (own, part), step, point in zip(tried, steps, points, strict=True):
+                own.take(part, step, point)
+        for own in lanes:
+            lost = own.running | own.failed
+            if lost.any():
+                raise ConvergenceError(
+                    f"the profile found no minimum with a parameter held at {own.fixed[lost][0]:.6g}, its estimate being "
+                    f"{own.family.estimate:.6g}; write conf_int(method='boot') instead"
+                )
+        return [own.value for own in lanes]
+
+    def _evaluate(self, asked: list[tuple[Family, np.ndarray, np.ndarray]]) -> list[Point]:
+        """Deviances and derivatives of lanes of several parameters, in batches that memory holds."""
+        largest = max(stack.zz.shape[1] ** 2 for stack in self._components.stacks)
+        width = max(1, WIDTH // (largest + self._components.ff.size * len(self._components.directions) ** 2))
+        answer: list[list[Point]] = [[] for _ in asked]
+        batch: list[tuple[int, slice]] = []
+        room = width
+        for number, (_, phi, _) in enumerate(asked):
+            begin = 0
+            while begin < len(phi):
+                end = min(begin + room, len(phi))
+                batch.append((number, slice(begin, end)))
+                room, begin = room - (end - begin), end
+                if room == 0:
+                    self._evaluate_batch(asked, batch, answer)
+                    batch, room = [], width
+        if batch:
+            self._evaluate_batch(asked, batch, answer)
+        return [tuple(np.concatenate(parts) for parts in zip(*own, strict=True)) for own in answer]  # type: ignore[misc]
+
+    def _evaluate_batch(self, asked, batch, answer) -> None:
+        sigmas = [asked[number][0].sigmas(asked[number][1][own], asked[number][2][own]) for number, own in batch]
+        found = expand(self._components, [np.concatenate(parts) for parts in zip(*sigmas, strict=True)])
+        begin = 0
+        for number, own in batch:
+            family, phi, fixed = asked[number]
+            end = begin + (own.stop - own.start)
+            answer[number].append(family.point(phi[own], fixed[own], found.lanes(slice(begin, end))))
+            begin = end
+
+
+class _Lanes:
+    """Where the lanes of one parameter stand."""
+
+    def __init__(self, family: Family, fixed: np.ndarray, phi: np.ndarray):
+        self.family, self.fixed, self.phi = family, fixed, phi
+        self.running, self.failed = np.ones(len(phi), dtype=bool), np.zeros(len(phi), dtype=bool)
+        self.radius = np.full(len(phi), 1.0)
+        self.value, self.gradient, self.hessian = np.empty(0), np.empty((0, 0)), np.empty((0, 0, 0))
+        self.predicted = np.full(len(phi), np.inf)
+
+    @classmethod
+    def of(cls, family: Family, fixed: np.ndarray) -> _Lanes:
+        return cls(family, fixed, family.start(fixed.size))
+
+    def begin(self, point: Point) -> None:
+        """The first evaluation; a lane without one has failed."""
+        self.value, self.gradient, self.hessian = point
+        self.running = np.isfinite(self.value) & np.isfinite(self.hessian).all(axis=(1, 2))
+        self.failed = ~self.running
+
+    def step(self, part: np.ndarray) -> np.ndarray:
+        """Newton's step, with curvatures turned positive, in a ball whose size is relative to the parameters'."""
+        scale = np.maximum(np.abs(self.phi[part]), 1.0)
+        values, vectors = np.linalg.eigh(self.hessian[part] * scale[:, :, None] * scale[:, None])
+        floor = 1e-9 * np.abs(values).max(axis=1, initial=0.0, keepdims=True) + 1e-12
+        along = np.einsum("rij,ri->rj", vectors, self.gradient[part] * scale)
+        inner = -along / np.maximum(np.abs(values), floor)
+        length = np.linalg.norm(inner, axis=1)
+        inner *= np.minimum(1.0, self.radius[part] / np.maximum(length, 1e-300))[:, None]
+        self.predicted[part] = -np.sum(inner * along + 0.5 * values * inner**2, axis=1)
+        return np.einsum("rij,rj->ri", vectors, inner) * scale
+
+    def take(self, part: np.ndarray, step: np.ndarray, point: Point) -> None:
+        """Keep what lowers the deviance, resize the balls, and stop what is done."""
+        value, gradient, hessian = point
+        noise = 1e-13 * np.maximum(np.abs(self.value[part]), 1.0)
+        finite = np.isfinite(value) & np.isfinite(gradient).all(axis=1) & np.isfinite(hessian).all(axis=(1, 2))
+        with np.errstate(invalid="ignore"):
+            decrease = np.where(finite, self.value[part] - value, -np.inf)
+        predicted = self.predicted[part]
+        taken = finite & (decrease > -noise)
+        ratio = decrease / np.maximum(predicted, noise)
+        done = (np.abs(predicted) <= np.maximum(TOLERANCE, 10.0 * noise)) & (
+            taken | (np.abs(decrease) <= 100.0 * noise)
+        )
+        shrunk = np.where(ratio < 0.25, 0.25, np.where(ratio > 0.75, 2.0, 1.0))
+        self.radius[part] = np.minimum(self.radius[part] * shrunk, 1e3)
+        kept = part[taken]
+        self.phi[kept] += step[taken]
+        self.value[kept], self.gradient[kept], self.hessian[kept] = value[taken], gradient[taken], hessian[taken]
+        stuck = ~done & (self.radius[part] < 1e-9)
+        self.running[part[done | stuck]] = False
+        self.failed[part[stuck]] = True
+
+
+def profiled(frame: Frame, profiler: Profiler, errors: dict[str, float]) -> list[Curve]:
+    """Profiles of all parameters, in lme4's order; `errors` holds a standard error for each name, where one is known."""
+    fit, families = profiler.space.fit, list(_families(frame, profiler.space))
+    curves = []
+    for name, family, bounds in families:
+        error = errors.get(name, np.nan)
+        size = error if np.isfinite(error) and error > 0 else max(abs(family.estimate), 0.1 * fit.sigma) / 2.0
+        values = family.estimate + size * np.array(STEPS)
+        curves.append(Curve(name, family, bounds, _within(values, family.estimate, bounds), np.empty(0)))
+    found = profiler.zeta([(curve.family, curve.values) for curve in curves])
+    curves = [_joined(curve, zeta) for curve, zeta in zip(curves, found, strict=True)]
+    for _ in range(ROUNDS):
+        more = [_beyond(curve) for curve in curves]
+        if not any(part.size for part in more):
+            break
+        found = profiler.zeta([(c.family, part) for c, part in zip(curves, more, strict=True) if part.size])
+        added = iter(found)
+        curves = [_with(c, part, next(added)) if part.size else c for c, part in zip(curves, more, strict=True)]
+    return curves
+
+
+def limits(profiler: Profiler, curves: list[Curve], level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper limits of intervals, exact to the tolerance of the lanes; a bound where ζ does not reach so far."""
+    wanted = norm.ppf(0.5 + 0.5 * level)
+    ends = [[_first_guess(curve, side * wanted) for side in (-1.0, 1.0)] for curve in curves]
+    answer = np.array([[own[0] for own in pair] for pair in ends])
+    brackets = {(i, j): list(ends[i][j][1]) for i in range(len(curves)) for j in range(2) if ends[i][j][1] is not None}
+    open_ = set(brackets)
+    for _ in range(LIMIT_ROUNDS):
+        if not open_:
+            break
+        order = sorted(open_)
+        found = profiler.zeta([(curves[i].family, np.array([answer[i, j]])) for i, j in order])
+        for (i, j), zeta in zip(order, found, strict=True):
+            target, (low, high) = (2 * j - 1) * wanted, brackets[i, j]
+            miss = float(zeta[0]) - target
+            if abs(miss) < LIMIT:
+                open_.discard((i, j))
+                continue
+            here = (answer[i, j], float(zeta[0]))
+            low, high = (here, high) if miss < 0 else (low, here)
+            brackets[i, j] = [low, high]
+            # Regula falsi between the two values around the limit, which ζ is nearly linear between.
+            share = (target - low[1]) / (high[1] - low[1])
+            answer[i, j] = low[0] + np.clip(share, 0.02, 0.98) * (high[0] - low[0])
+    return answer[:, 0], answer[:, 1]
+
+
+def as_frame(curves: list[Curve]) -> pd.DataFrame:
+    """One row per point: parameter, value, zeta."""
+    parts = [pd.DataFrame({"parameter": c.name, "value": c.values, "zeta": c.zeta}) for c in curves]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _families(frame: Frame, space: Space):
+    """Name, family and bounds of every parameter in lme4's order."""
+    fit, number = space.fit, 0
+    for _, f, t, block in frame.labelled_terms():
+        structure = frame.factors[f].terms[t].structure
+        sigma = fit.sigma**2 * fit.lambdas[f] @ fit.lambdas[f].T
+        sd = np.sqrt(np.diagonal(sigma))
+        k = len(sd)
+        for row, column in zip(*structure.positions(), strict=True):
+            number += 1
+            name, i, j = f".sig{number:02d}", block.start + int(row), block.start + int(column)
+            if structure.name == "diag":
+                yield name, Family(space, "sd", f, np.arange(k), i, float(sd[i])), (0.0, np.inf)
+            elif i == j:
+                yield name, Family(space, "sd", f, _first(k, block, [i]), block.start, float(sd[i])), (0.0, np.inf)
+            else:
+                value = sigma[i, j] / (sd[i] * sd[j]) if sd[i] * sd[j] > 0 else 0.0
+                yield name, Family(space, "cor", f, _first(k, block, [j, i]), block.start, float(value)), (-1.0, 1.0)
+    nothing = np.arange(0)
+    yield ".sigma", Family(space, "sigma", 0, nothing, 0, fit.sigma), (1e-3 * fit.sigma, np.inf)
+    for j, column in enumerate(space.model.coordinates.kept):
+        yield frame.fixed.names[column], Family(space, "beta", 0, nothing, j, float(fit.beta[j])), (-np.inf, np.inf)
+
+
+def _first(k: int, block: slice, first: list[int]) -> np.ndarray:
+    """Rows of a factor with some of a term's rows before the others of it."""
+    own = [*first, *(i for i in range(block.start, block.stop) if i not in first)]
+    return np.array([*range(block.start), *own, *range(block.stop, k)])
+
+
+def _within(values: np.ndarray, estimate: float, bounds: tuple[float, float]) -> np.ndarray:
+    """Values inside the bounds: those that would lie outside are moved between the estimate and the bound."""
+    low, high = bounds
+    below, above = values[values < estimate], values[values > estimate]
+    if below.min() < low:
+        below = low + (estimate - low) * np.linspace(0.0, 1.0, below.size + 1)[:-1]
+    if above.max() > high:
+        above = high - (high - estimate) * np.linspace(1.0, 0.0, above.size + 1)[1:]
+    return np.unique(np.concatenate([below, above]))
+
+
+def _joined(curve: Curve, zeta: np.ndarray) -> Curve:
+    """The curve with the estimate, where ζ is zero."""
+    values, zeta = np.append(curve.values, curve.family.estimate), np.append(zeta, 0.0)
+    values, order = np.unique(values, return_index=True)
+    return replace(curve, values=values, zeta=zeta[order])
+
+
+def _with(curve: Curve, values: np.ndarray, zeta: np.ndarray) -> Curve:
+    values, order = np.unique(np.append(curve.values, values), return_index=True)
+    return replace(curve, values=values, zeta=np.append(curve.zeta, zeta)[order])
+
+
+def _beyond(curve: Curve) -> np.ndarray:
+    """Further values on the sides where ζ does not reach far enough."""
+    answer = []
+    low, high = curve.bounds
+    spread = curve.values[-1] - curve.values[0]
+    if curve.zeta[-1] < FAR and curve.values[-1] < high:
+        answer.append(
+            min(curve.values[-1] + 0.5 * spread, 0.5 * (curve.values[-1] + high) if np.isfinite(high) else np.inf)
+        )
+    if curve.zeta[0] > -FAR and curve.values[0] > low:
+        answer.append(max(curve.values[0] - 0.5 * spread, low if np.isfinite(low) else -np.inf))
+    return np.array(answer)
+
+
+def _first_guess(curve: Curve, target: float):
+    """The value where ζ is `target` by interpolation, and the two points around it; a bound, and None, where it is not."""
+    zeta = np.maximum.accumulate(curve.zeta)
+    if target < zeta[0]:
+        return curve.bounds[0], None
+    if target > zeta[-1]:
+        return curve.bounds[1], None
+    at = int(np.clip(np.searchsorted(zeta, target), 1, zeta.size - 1))
+    points = (curve.values[at - 1], zeta[at - 1]), (curve.values[at], zeta[at])
+    rising = np.append(True, np.diff(zeta) > 1e-9)
+    guess = float(PchipInterpolator(zeta[rising], curve.values[rising])(target))
+    return float(np.clip(guess, points[0][0], points[1][0])), points

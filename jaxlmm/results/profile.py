@@ -1,0 +1,104 @@
+"""`Profile`: the profile likelihood of every parameter of a fit."""
+
+from __future__ import annotations
+
+import functools
+
+import pandas as pd
+
+from jaxlmm.fit import fit_model
+from jaxlmm.inference import Curve, Profiler, as_frame, limits, profiled, variance_covariance
+from jaxlmm.inference.reference import Reference
+from jaxlmm.inference.wald import check_level
+from jaxlmm.precision import double
+from jaxlmm.report import Fitted
+
+
+class Profile:
+    """Profiles of the maximum-likelihood deviance; made by `MixedModelResults.profile`.
+
+    Parameters
+    ----------
+    fitted : Fitted
+        The fit.
+    profiler : Profiler
+        What fits with a parameter held fixed.
+    curves : list of Curve
+        The profiles.
+
+    Examples
+    --------
+    >>> import jaxlmm
+    >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"))
+    >>> fit.profile().conf_int().round(1)
+                lower   upper
+    .sig01       12.2    84.1
+    .sigma       38.2    67.7
+    Intercept  1486.5  1568.5
+    """
+
+    def __init__(self, fitted: Fitted, profiler: Profiler, curves: list[Curve]):
+        self._fitted, self._profiler, self._curves = fitted, profiler, curves
+
+    @functools.cached_property
+    def frame(self) -> pd.DataFrame:
+        """One row per point: parameter, value, zeta (the signed square root of what the deviance is above its minimum)."""
+        return as_frame(self._curves)
+
+    @double
+    def conf_int(self, level: float = 0.95) -> pd.DataFrame:
+        """Profile intervals: where ζ is the normal quantile, found to 1e-7 in ζ.
+
+        A standard deviation whose deviance at zero is not high enough has the limit 0, a correlation then -1 or 1.
+
+        Parameters
+        ----------
+        level : float
+            Confidence level.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns lower and upper; rows in lme4's order.
+
+        Examples
+        --------
+        >>> import jaxlmm
+        >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"))
+        >>> fit.profile().conf_int(0.5).loc[".sigma"].round(1).tolist()
+        [45.1, 54.8]
+        """
+        low, high = limits(self._profiler, self._curves, check_level(level))
+        return pd.DataFrame({"lower": low, "upper": high}, index=[curve.name for curve in self._curves])
+
+    def __repr__(self) -> str:
+        return f"<Profile: {len(self._curves)} parameters, {len(self.frame)} points>"
+
+
+def profile_of(fitted: Fitted) -> Profile:
+    """Profiles of a fit; a REML fit is fitted again by maximum likelihood."""
+    fit = fitted.fit if not fitted.fit.reml else fit_model(fitted.model, False)
+    reference = Reference(fitted.model, fit)
+    errors = variance_covariance(fitted.frame, reference, "sd", "observed")
+    own = errors.loc[columns_by_theta(fitted), columns_by_theta(fitted)].to_numpy().diagonal() ** 0.5
+    spread = dict(zip(names_by_theta(fitted), own, strict=True))
+    spread |= dict(zip(fitted.coefficients, fit.sigma * fit.unscaled_vcov.diagonal() ** 0.5, strict=True))
+    profiler = Profiler(fitted.model, fit)
+    return Profile(fitted, profiler, profiled(fitted.frame, profiler, spread))
+
+
+def names_by_theta(fitted: Fitted) -> list[str]:
+    """lme4's names of the covariance parameters, .sigma last."""
+    return [*(f".sig{number + 1:02d}" for number in range(fitted.fit.theta.size)), ".sigma"]
+
+
+def columns_by_theta(fitted: Fitted) -> list[str]:
+    """The same parameters as a bootstrap and `variance_covariance` name them: "sd__Days|Subject"."""
+    answer = []
+    for label, f, t, _ in fitted.frame.labelled_terms():
+        term = fitted.factors[f].terms[t]
+        names = term.matrix.names
+        for row, column in zip(*term.structure.positions(), strict=True):
+            kind = f"sd__{names[row]}" if row == column else f"cor__{names[column]}.{names[row]}"
+            answer.append(f"{kind}|{label}")
+    return [*answer, "sd__Observation|Residual"]

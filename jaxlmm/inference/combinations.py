@@ -57,6 +57,29 @@ def combinations(tests: Mapping[str, Any], names: Iterable[str]) -> np.ndarray:
     return np.array(rows).reshape(len(rows), len(names))
 
 
+def combination_rows(tests: Any, names: Iterable[str]) -> tuple[np.ndarray, list[str]]:
+    """The same of text, a dict or a matrix of weights, and what each row is called.
+
+    Raises
+    ------
+    DataError
+        When a combination names no coefficient, or weights have the wrong shape.
+    """
+    names = list(names)
+    if isinstance(tests, Mapping):
+        return combinations(tests, names), list(tests)
+    if isinstance(tests, str):
+        return combinations({tests: tests}, names), [tests]
+    if isinstance(tests, list | tuple) and tests and all(isinstance(test, str) for test in tests):
+        return combinations({test: test for test in tests}, names), list(tests)
+    try:
+        rows = np.atleast_2d(np.asarray(tests, dtype=float))
+    except (TypeError, ValueError):
+        raise DataError(f"tests is neither text, nor a dict, nor a matrix of numbers: {tests!r:.60}") from None
+    titles = [f"L{i + 1}" for i in range(len(rows))]
+    return combinations(dict(zip(titles, rows, strict=True)), names), titles
+
+
 def _given(title: str, test: Any, p: int) -> np.ndarray:
     try:
         row = np.asarray(test, dtype=float)

@@ -1,7 +1,7 @@
 """One parameter held fixed, all others free: the deviance along each parameter's profile, with derivatives.
 
 In the user's units Λ is triangular in an order of rows that begins with the effect in question, so that its standard
-deviation is σ times one element of Λ, and a correlation a ratio of two. What is held fixed is substituted, and the rest is free:
+deviation is σ times one element of Λ, and a correlation a ratio of two. What is held fixed is substituted:
 
     a standard deviation c     θ_11 = c/σ, with log σ in its place
     a correlation ρ            θ_21 = b ρ, θ_22 = b √(1 - ρ²), with b in place of θ_22

@@ -2,10 +2,10 @@
 
 from jaxlmm.results.bootstrap import Bootstrap
 from jaxlmm.results.fitting import fit_frame
-from jaxlmm.results.judgements import compared
 from jaxlmm.results.loading import load
 from jaxlmm.results.many import ManyFits
 from jaxlmm.results.many_source import ManySource
 from jaxlmm.results.model import MixedModelResults
+from jaxlmm.results.variance_judgements import compared
 
 __all__ = ["Bootstrap", "ManyFits", "ManySource", "MixedModelResults", "compared", "fit_frame", "load"]

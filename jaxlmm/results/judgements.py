@@ -1,28 +1,28 @@
-"""Tests of a fit's coefficients and variances: the third of `MixedModelResults` that asks whether."""
+"""Intervals, tests and marginal means: what `MixedModelResults` says about coefficients."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from jaxlmm.errors import DataError
-from jaxlmm.fit import Control
-from jaxlmm.inference import Candidate, RestrictedTest, compare, exact_test, f_table, random_table, variance_covariance
+from jaxlmm.inference import f_table
+from jaxlmm.inference.combinations import combination_rows
+from jaxlmm.inference.marginal import Functions
 from jaxlmm.inference.wald import check_level, wald_interval
 from jaxlmm.precision import double
 from jaxlmm.results.bootstrap import bootstrapped
-from jaxlmm.results.estimates import Estimates
-from jaxlmm.results.profile import Profile, columns_by_theta, names_by_theta, profile_of
-from jaxlmm.results.spellings import NOT_IN_ANOVA, NOT_IN_CONF_INT, refuse
+from jaxlmm.results.emmeans import EMMeans, marginal_means
+from jaxlmm.results.profile import columns_by_theta, names_by_theta, profile_of
+from jaxlmm.results.spellings import NOT_IN_ANOVA, NOT_IN_CONF_INT, NOT_IN_CONTRAST, NOT_IN_EMMEANS, refuse
+from jaxlmm.results.variance_judgements import VarianceJudgements
 
 
-class Judgements(Estimates):
+class Judgements(VarianceJudgements):
     """Tests and intervals beyond Wald's. `MixedModelResults` is the public class."""
-
-    _control: Control
 
     @double
     def conf_int(
@@ -143,146 +143,171 @@ class Judgements(Estimates):
         return f_table(f.frame, f.reference, type, f.method(ddf, information))
 
     @double
-    def ranova(self) -> pd.DataFrame:
-        """Likelihood-ratio tests of the random effects, each left out in turn, by the criterion of the fit.
+    def contrast(
+        self,
+        tests: Any,
+        joint: bool = False,
+        ddf: str | None = None,
+        information: str | None = None,
+        level: float = 0.95,
+        **elsewhere: Any,
+    ) -> pd.DataFrame:
+        """Tests of linear combinations of the coefficients.
+
+        Parameters
+        ----------
+        tests : str, dict or matrix
+            Combinations by names of coefficients, "a - b" or {"late-early": "d[T.late] - d[T.early]"}, or weights: a number
+            for each coefficient, one row or several.
+        joint : bool
+            Test that all of them are zero at once, by one F test.
+        ddf : str, optional
+            Degrees of freedom instead of the fit's.
+        information : {"observed", "expected"}, optional
+            About the variances, as in `jaxlmm.lmer`.
+        level : float
+            Confidence level.
+        **elsewhere
+            Refused, each with what to write instead.
 
         Returns
         -------
         pandas.DataFrame
-            By effect, as lmerTest names them: n_parameters, log_lik, aic, lrt, df, p_value_chisq (lmerTest's: χ² with df
-            degrees of freedom, which is conservative, since a variance of zero lies on the boundary of its space), and
-            p_value_boundary, from the equal mixture of χ² with df - 1 and df (Stram & Lee 1994, Biometrics 50(4)); NaN where
-            several variances are left out at once, as with a factor's random slopes: no mixture is known in general.
+            By name: estimate, std_error, df, statistic, p_value, conf_low, conf_high; with `joint` one row num_df, den_df, F,
+            p_value. p-values are not adjusted for their number.
 
         Raises
         ------
         DataError
-            When the fit was loaded without its rows.
-
-        See Also
-        --------
-        exact_rlrt : the exact test of a model's only variance component.
+            When a combination names no coefficient, or weights have the wrong shape.
 
         Examples
         --------
         >>> import jaxlmm
-        >>> fit = jaxlmm.lmer("Reaction ~ Days + (Days | Subject)", jaxlmm.load_dataset("sleepstudy"))
-        >>> fit.ranova()[["lrt", "df"]].round(2)
-                                    lrt   df
-        <none>                      NaN  NaN
-        Days in (Days | Subject)  42.84  2.0
+        >>> fit = jaxlmm.lmer("score ~ Machine + (1 | Worker)", jaxlmm.load_dataset("machines"))
+        >>> fit.contrast({"C - B": "Machine[T.C] - Machine[T.B]"})[["estimate", "std_error", "df"]].round(3)
+               estimate  std_error    df
+        C - B      5.95      1.054  46.0
         """
-        return random_table(self._candidate())
-
-    @double
-    def exact_rlrt(self, n: int = 10_000, seed: int = 0) -> RestrictedTest:
-        """The exact restricted likelihood-ratio test that the model's one variance component is zero.
-
-        Parameters
-        ----------
-        n : int
-            Draws of the null distribution.
-        seed : int
-            The same seed makes the same draws.
-
-        Returns
-        -------
-        RestrictedTest
-            statistic, p_value, std_error (of the p-value, from the number of draws) and draws.
-
-        Raises
-        ------
-        DesignError
-            When the fit is by maximum likelihood, or has more than one covariance parameter.
-        DataError
-            When `n` is not a positive whole number.
-
-        Notes
-        -----
-        Crainiceanu & Ruppert (2004), J. R. Stat. Soc. B 66(1): the finite-sample distribution, from the eigenvalues of the
-        random effects' cross-products after the fixed effects. R has it in RLRsim.
-
-        Examples
-        --------
-        >>> import jaxlmm
-        >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"))
-        >>> round(fit.exact_rlrt().statistic, 3)
-        6.369
-        """
-        if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
-            raise DataError(f"n={n!r} is not a number of draws; write a positive whole number")
-        return exact_test(self._fitted.model, self._fitted.fit, int(n), seed)
-
-    @double
-    def profile(self) -> Profile:
-        """Profile likelihood of every parameter: standard deviations, correlations, the residual one, coefficients.
-
-        Returns
-        -------
-        Profile
-            `frame` holds the points, `conf_int(level)` the intervals.
-
-        Raises
-        ------
-        ConvergenceError
-            When the others have no minimum with a parameter held fixed.
-        DesignError
-            When the rows connect too many random effects for dense matrices.
-
-        Notes
-        -----
-        Of the maximum-likelihood deviance, also for a fit by REML, as in lme4 (Bates et al. 2015, J. Stat. Softw. 67(1),
-        §5.1). All points of all parameters are fitted as one batch.
-
-        Examples
-        --------
-        >>> import jaxlmm
-        >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"))
-        >>> list(fit.profile().frame.columns)
-        ['parameter', 'value', 'zeta']
-        """
-        return profile_of(self._fitted)
-
-    @double
-    def cov_varcorr(self, scale: str = "var", information: str = "observed") -> pd.DataFrame:
-        """Covariance matrix of the variance components.
-
-        Parameters
-        ----------
-        scale : {"var", "sd"}
-            Of variances and covariances, or of standard deviations and correlations (by the delta method).
-        information : {"observed", "expected"}
-            What is inverted: minus the exact second derivatives of the log-likelihood (restricted for REML), with the
-            coefficients profiled out, or its expectation (Searle, Casella & McCulloch 1992, Variance Components, ch. 6).
-
-        Returns
-        -------
-        pandas.DataFrame
-            Rows and columns are named as in `tidy`, with the group behind: "sd__Days|Subject" or "var__Days|Subject",
-            "cov__Intercept.Days|Subject", and "var__Observation|Residual" last. NaN where the fit is singular, for then the
-            information is none about variances that are zero.
-
-        Raises
-        ------
-        DataError, DesignError
-            When an argument is not known.
-
-        Examples
-        --------
-        >>> import jaxlmm
-        >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"))
-        >>> fit.cov_varcorr().round(0)
-                                   var__Intercept|Batch  var__Observation|Residual
-        var__Intercept|Batch                  2052776.0                  -100144.0
-        var__Observation|Residual             -100144.0                   500719.0
-        """
-        return variance_covariance(self._fitted.frame, self._fitted.reference, scale, information)
-
-    def _candidate(self) -> Candidate:
+        refuse(elsewhere, NOT_IN_CONTRAST, "contrast()")
         f = self._fitted
-        return Candidate(f.frame, f.model, f.fit, self._control)
+        rows, names = combination_rows(tests, f.coefficients)
+        method = f.method(ddf, information)
+        if joint:
+            found = f.reference.test(method, rows)
+            table = {"num_df": found.num_df, "den_df": found.den_df, "F": found.statistic, "p_value": found.p_value}
+            return pd.DataFrame(table, index=["joint"])
+        functions = Functions(f.reference, method, pd.DataFrame(index=names), rows)
+        return functions.tests(check_level(level), "none", None, [], None)
 
+    @double
+    def emmeans(
+        self,
+        specs: str | list[str],
+        by: str | list[str] | None = None,
+        at: Mapping[str, Any] | None = None,
+        type: str = "link",
+        weights: str = "equal",
+        ddf: str | None = None,
+        information: str | None = None,
+        level: float = 0.95,
+        **elsewhere: Any,
+    ) -> EMMeans:
+        """Estimated marginal means: predictions on a grid of all levels, averaged over the other factors.
 
-def compared(fits: Iterable[Judgements], refit: bool) -> pd.DataFrame:
-    """Likelihood-ratio tests of fits."""
-    return compare([own._candidate() for own in fits], refit)
+        Parameters
+        ----------
+        specs, by : str or list of str
+            Variables whose combinations have a mean each; comparisons are made within each combination of `by`.
+        at : dict, optional
+            Values of variables, in the units of the data: by default all levels of a factor, and the mean of a covariate (or
+            both its values, where the data have two).
+        type : {"link", "response"}
+            On the scale of the model's response, or back from log, log2, log10, log1p, sqrt or logit of it.
+        weights : {"equal", "proportional"}
+            How the other factors' levels are weighted: alike, or by their frequencies in the data.
+        ddf : str, optional
+            Degrees of freedom instead of the fit's; there is no limit of rows beyond which they are left out.
+        information : {"observed", "expected"}, optional
+            About the variances, as in `jaxlmm.lmer`.
+        level : float
+            Confidence level.
+        **elsewhere
+            Refused, each with what to write instead: cov_reduce, mode and others of R's emmeans.
+
+        Returns
+        -------
+        EMMeans
+            `frame`; `pairs()`, `contrast()` and `joint_tests()` of them.
+
+        Raises
+        ------
+        DataError
+            When a variable is none of the fixed effects, or the fit was loaded without its rows.
+
+        Notes
+        -----
+        Searle, Speed & Milliken (1980), The American Statistician 34(4); conventions are those of R's emmeans (Lenth).
+
+        Examples
+        --------
+        >>> import jaxlmm
+        >>> fit = jaxlmm.lmer("score ~ Machine + (1 | Worker)", jaxlmm.load_dataset("machines"))
+        >>> fit.emmeans("Machine").frame[["Machine", "emmean"]].round(2)
+          Machine  emmean
+        0       A   52.36
+        1       B   60.32
+        2       C   66.27
+        """
+        refuse(elsewhere, NOT_IN_EMMEANS, "emmeans()")
+        f = self._fitted
+        return marginal_means(f, f.method(ddf, information), specs, by, at, type, weights, level)
+
+    @double
+    def emtrends(
+        self,
+        specs: str | list[str],
+        var: str,
+        by: str | list[str] | None = None,
+        at: Mapping[str, Any] | None = None,
+        weights: str = "equal",
+        ddf: str | None = None,
+        information: str | None = None,
+        level: float = 0.95,
+        **elsewhere: Any,
+    ) -> EMMeans:
+        """Slopes of a covariate, averaged as `emmeans` averages predictions.
+
+        Parameters
+        ----------
+        specs, by, at, weights, ddf, information, level
+            As in `emmeans`.
+        var : str
+            A numeric variable of the fixed effects. Where the model is not linear in it, the slope at its mean or at `at`.
+        **elsewhere
+            Refused, each with what to write instead.
+
+        Returns
+        -------
+        EMMeans
+            Its frame's column of estimates is called var.trend.
+
+        Raises
+        ------
+        DataError
+            When a variable is none of the fixed effects, or `var` is a factor.
+
+        Examples
+        --------
+        >>> import jaxlmm
+        >>> oats = jaxlmm.load_dataset("oats")
+        >>> fit = jaxlmm.lmer("yield ~ nitro * Variety + (1 | Block/Variety)", oats)
+        >>> fit.emtrends("Variety", "nitro").frame[["Variety", "nitro.trend"]].round(1)
+               Variety  nitro.trend
+        0  Golden Rain         75.3
+        1   Marvellous         64.6
+        2      Victory         81.1
+        """
+        refuse(elsewhere, NOT_IN_EMMEANS, "emtrends()")
+        f = self._fitted
+        return marginal_means(f, f.method(ddf, information), specs, by, at, "link", weights, level, var)

@@ -96,6 +96,28 @@ NOT_IN_COMPARE = {
 }
 """Arguments of R's anova that the comparison of fits does not have."""
 
+NOT_IN_CONTRAST = {
+    "l": "write the combinations as the first argument",
+    "rhs": "combinations are tested against zero",
+    "adjust": "p-values are not adjusted here; those of marginal means are: fit.emmeans(...).contrast(adjust=...)",
+    "method": "for contrasts of marginal means write fit.emmeans(...).contrast(method)",
+}
+"""Arguments of lmerTest's contest and of emmeans' contrast that ours does not have."""
+
+NOT_IN_EMMEANS = {
+    "mode": "write ddf=",
+    "lmer_df": "write ddf=",
+    "cov_reduce": "write at={...} with the values of covariates",
+    "transform": "write type='response'",
+    "regrid": "write type='response'",
+    "adjust": "write it in pairs(adjust=) or contrast(adjust=)",
+    "data": "the grid is made from the rows of the fit; leave it out",
+    "newdata": "write at={...}",
+    "level_": "write level=",
+    "conf_level": "write level=",
+}
+"""Arguments of R's emmeans that ours does not have."""
+
 NOT_IN_REFIT = {
     "newresp": "write refit(y)",
     "reml": "write update(reml=False) to fit by the other criterion",
@@ -130,8 +152,6 @@ NOT_IN_FIT_MANY = {
 
 PLANNED = {
     "drop1": "planned, not here; compare the aic of update('. ~ . - x'), fitted with reml=False",
-    "emmeans": "planned, not here; predict(newdata, random=False) gives the mean of each row",
-    "contrast": "planned, not here; params and cov_params() hold what a contrast needs",
     "bootmer": "write fit.bootstrap(n, seed)",
     "plot": "planned, not here; augment() holds what a plot of the residuals needs",
     "qqmath": "planned, not here; ranef(condvar=True) holds what it needs",

@@ -6,8 +6,10 @@ from jaxlmm.fit.compiling import compile_cache
 from jaxlmm.fit.kenward_roger import Adjusted, adjust, f_test
 from jaxlmm.fit.lane_modes import fitted_lanes
 from jaxlmm.fit.lanes import fit_lanes
+from jaxlmm.fit.left_out import LeftOut, Rows, left_out
 from jaxlmm.fit.many import Settings, Shared, fit_columns, lane_of_rows
 from jaxlmm.fit.record import Certificate, Fit, Model
+from jaxlmm.fit.row_forms import row_forms
 from jaxlmm.fit.satterthwaite import satterthwaite_df
 from jaxlmm.fit.second_order import INFORMATION, LARGEST, SecondOrder
 from jaxlmm.fit.single import Control, evaluate, fit_model, null_objective, prepare, with_response
@@ -23,7 +25,9 @@ __all__ = [
     "Control",
     "Fit",
     "LaneFits",
+    "LeftOut",
     "Model",
+    "Rows",
     "SecondOrder",
     "Settings",
     "Shared",
@@ -42,11 +46,13 @@ __all__ = [
     "fitted_lanes",
     "joined",
     "lane_of_rows",
+    "left_out",
     "lifted",
     "null_objective",
     "numpy_lambdas",
     "prediction_variances",
     "prepare",
+    "row_forms",
     "satterthwaite_df",
     "with_response",
 ]

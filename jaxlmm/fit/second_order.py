@@ -122,23 +122,30 @@ class SecondOrder:
         average[1:, 1:] = 0.5 * (forms + forms.T) / self._sigma2
         return average - expected
 
-    def satterthwaite(self, combinations: np.ndarray, kind: str = "observed") -> np.ndarray:
-        """Degrees of freedom (r,) of combinations (r, p) of the coefficients, in standard coordinates.
-
-        In the parameters θ, so that a parameter that the data say nothing about on the boundary is left out.
-        """
-        jacobian, curvature = self._of_theta()
+    def hessian(self, kind: str = "observed") -> np.ndarray:
+        """Hessian (n_theta, n_theta) of the profiled criterion in standard θ, exact, or with its expectation."""
+        jacobian, curvature = self._of_theta
         information = self.information(kind)
         half = information[0, 0]
         inner = jacobian.T @ (information[1:, 1:] - np.outer(information[1:, 0], information[0, 1:]) / half) @ jacobian
         if kind == "observed":
             inner = inner + 0.5 * np.einsum("i,ijk->jk", self.traces - self.scores, curvature)
+        return 2.0 * inner
+
+    def satterthwaite(self, combinations: np.ndarray, kind: str = "observed") -> np.ndarray:
+        """Degrees of freedom (r,) of combinations (r, p) of the coefficients, in standard coordinates.
+
+        In the parameters θ, so that a parameter that the data say nothing about on the boundary is left out.
+        """
+        information = self.information(kind)
+        half = information[0, 0]
         spread = combinations @ self.phi
         size = np.einsum("rp,rp->r", spread, combinations)
         change = np.einsum("rp,ipq,rq->ir", spread, self.slopes, spread) / size
-        change = jacobian.T @ (change - information[1:, :1] / half)
-        return from_derivatives(2.0 * inner[..., None], change[..., None], np.array([2.0 * half]))[:, 0]
+        change = self._of_theta[0].T @ (change - information[1:, :1] / half)
+        return from_derivatives(self.hessian(kind)[..., None], change[..., None], np.array([2.0 * half]))[:, 0]
 
+    @functools.cached_property
     def _of_theta(self) -> tuple[np.ndarray, np.ndarray]:
         """∂δ/∂θ (m, n_theta), and second derivatives (m, n_theta, n_theta), of Σ = ΛΛᵀ."""
         m = self.scores.size

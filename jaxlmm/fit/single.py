@@ -95,8 +95,7 @@ def fit_model(model: Model, reml: bool, control: Control = DEFAULT) -> Fit:
     else:
         theta = np.asarray(control.start, dtype=float)
     with one_blas_thread(wanted=model.plan.n_dense < LARGE):
-        state, slope = search(model, theta, float(reml), control)
-        fit = evaluate(model, np.asarray(state.theta), reml, _certificate(model, state, slope))
+        fit = fit_at(model, theta, reml, control)
     unit = model.coordinates.scale * np.sqrt(model.coordinates.weight_scale)
     if not fit.sigma > EXACT * unit:
         raise DesignError(
@@ -104,6 +103,12 @@ def fit_model(model: Model, reml: bool, control: Control = DEFAULT) -> Fit:
             "likelihood has no maximum; check the response, or remove random effects"
         )
     return fit
+
+
+def fit_at(model: Model, theta: np.ndarray, reml: bool, control: Control, radius: float = 1.0) -> Fit:
+    """The same from a start θ in standard coordinates; the nearer it is, the smaller may the first trust region be."""
+    state, slope = search(model, theta, float(reml), control, radius)
+    return evaluate(model, np.asarray(state.theta), reml, _certificate(model, state, slope))
 
 
 def search(

@@ -12,6 +12,8 @@ import numpy as np
 from jaxlmm import pls
 from jaxlmm.fit import programs
 from jaxlmm.fit.record import Fit, Model
+from jaxlmm.fit.row_forms import row_forms
+from jaxlmm.fit.second_order import LARGEST, SecondOrder
 
 CHUNK = 256
 """Vectors per call of `prediction_variances`; bounds memory at CHUNK times the number of random effects."""
@@ -51,9 +53,12 @@ def prediction_variances(
     codes : list of (r,) int arrays or None
         Levels; a negative one leaves the row's factor out (a new level's b is not estimated).
     """
-    plan, reduced = expanded_reduction(model)
     coordinates = model.coordinates
     fixed = x @ coordinates.transform
+    if pls.largest_component(model.gram) <= LARGEST:
+        standard = [None if own is None else own @ a for own, a in zip(z, coordinates.factor_maps, strict=True)]
+        return fit.sigma**2 / coordinates.weight_scale * row_forms(SecondOrder(model, fit), fixed, standard, codes)
+    plan, reduced = expanded_reduction(model)
     fixed = np.pad(fixed, [(0, 0), (0, pls.bucket(fixed.shape[1]) - fixed.shape[1])])
     theta = jnp.asarray(fit.standard_theta)
     answer = np.empty(len(x))

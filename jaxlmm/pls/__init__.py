@@ -2,7 +2,7 @@
 
 from jaxlmm.pls import lanes
 from jaxlmm.pls.bucket import bucket
-from jaxlmm.pls.components import Components, components, largest_component
+from jaxlmm.pls.components import Components, Places, components, largest_component
 from jaxlmm.pls.criterion import (
     Profile,
     derivatives,
@@ -17,7 +17,7 @@ from jaxlmm.pls.criterion import (
 )
 from jaxlmm.pls.crossprod import CrossProducts
 from jaxlmm.pls.estimates import conditional_variances, estimates, expanded, trim
-from jaxlmm.pls.expansion import Expansion, expand
+from jaxlmm.pls.expansion import Expansion, component_solutions, expand
 from jaxlmm.pls.grouped import ClassSums, Levels, class_sums, compress_lanes, compress_projected
 from jaxlmm.pls.grouped import modes as grouped_modes
 from jaxlmm.pls.information import curvature, information, slopes
@@ -40,6 +40,7 @@ __all__ = [
     "LevelSums",
     "Levels",
     "Pairs",
+    "Places",
     "Plan",
     "Products",
     "Profile",
@@ -51,6 +52,7 @@ __all__ = [
     "bucket",
     "choose",
     "class_sums",
+    "component_solutions",
     "components",
     "compress_lanes",
     "compress_projected",

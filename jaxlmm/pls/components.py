@@ -45,6 +45,21 @@ class Stack:
 
 
 @dataclass(frozen=True)
+class Places:
+    """Where the levels of one grouping factor stand.
+
+    Attributes
+    ----------
+    stack, component, column : (L,) int arrays
+        Number of the stack, of the component in it, and first column in the component.
+    """
+
+    stack: np.ndarray
+    component: np.ndarray
+    column: np.ndarray
+
+
+@dataclass(frozen=True)
 class Components:
     """The cross-products of a model, component by component, in standard coordinates.
 
@@ -76,6 +91,20 @@ class Components:
         return [
             (t, int(a), int(b)) for t, terms in enumerate(self.terms) for a, b in zip(*positions(terms), strict=True)
         ]
+
+    def places(self) -> list[Places]:
+        """Where the levels of each grouping factor stand."""
+        answer = []
+        for t, k in enumerate(self.sizes):
+            levels = 1 + max(int(stack.levels[t].max(initial=-1)) for stack in self.stacks)
+            own = Places(*(np.zeros(levels, dtype=int) for _ in range(3)))
+            for number, stack in enumerate(self.stacks):
+                before = sum(stack.levels[s].shape[1] * size for s, size in enumerate(self.sizes[:t]))
+                component, place = np.nonzero(stack.levels[t] >= 0)
+                level = stack.levels[t][component, place]
+                own.stack[level], own.component[level], own.column[level] = number, component, before + place * k
+            answer.append(own)
+        return answer
 
 
 def largest_component(gram: Gram) -> int:

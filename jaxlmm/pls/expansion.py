@@ -13,9 +13,11 @@ ch. 6) and Kenward and Roger's adjustment (1997, Biometrics 53(3)). Lanes are fi
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import block_diag
 
 from jaxlmm.covariance import positions
 from jaxlmm.pls.components import Components, Stack
@@ -93,6 +95,22 @@ def expand(components: Components, sigmas: list[np.ndarray]) -> Expansion:
             dd_logdet -= part.double_traces()
             bend += part.bend()
     return Expansion(logdet, d_logdet, dd_logdet, 0.5 * (f + f.swapaxes(1, 2)), down, bend)
+
+
+def component_solutions(
+    components: Components, stack: Stack, sigmas: list[np.ndarray]
+) -> Iterator[tuple[int, tuple[np.ndarray, np.ndarray]]]:
+    """Ω = Σ - ΣSΣ (N, q, q) and ΣT (N, q, p) of the components of a stack, some at a time, and where they begin."""
+    n, q, _ = stack.zz.shape
+    step = max(1, NUMBERS // max(q * q, 1))
+    for begin in range(0, n, step):
+        part = stack.take(slice(begin, begin + step))
+        full = block_diag(*(s for own, s in zip(part.levels, sigmas, strict=True) for _ in range(own.shape[1])))
+        matrix = part.zz @ full
+        matrix[:, np.arange(q), np.arange(q)] += 1.0
+        solved = np.linalg.solve(matrix, np.concatenate([part.zz, part.zf[:, :, :-1]], axis=2))
+        omega = full - full @ solved[:, :, :q] @ full
+        yield begin, (0.5 * (omega + omega.swapaxes(1, 2)), full @ solved[:, :, q:])
 
 
 @dataclass(frozen=True)

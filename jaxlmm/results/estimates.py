@@ -170,6 +170,20 @@ class Estimates:
         """Seconds spent on the formula and data, the cross-products, and the fit."""
         return dict(self._fitted.timings)
 
+    # Rows
+
+    @property
+    def fittedvalues(self) -> pd.Series:
+        """X β + Z b + offset on the rows of the fit."""
+        index = self._fitted.frame.rows.index
+        return pd.Series(report.fitted_values(self._fitted), index=index, name="fittedvalues")
+
+    @property
+    def resid(self) -> pd.Series:
+        """Response minus fitted values."""
+        values = report.response(self._fitted) - report.fitted_values(self._fitted)
+        return pd.Series(values, index=self._fitted.frame.rows.index, name="resid")
+
     # Random effects
 
     @property

@@ -18,11 +18,12 @@ from jaxlmm.report import Fitted, Summary
 from jaxlmm.results import saving
 from jaxlmm.results.again import refitted, updated
 from jaxlmm.results.bootstrap import Bootstrap, bootstrapped
+from jaxlmm.results.diagnostics import Diagnostics
 from jaxlmm.results.judgements import Judgements
 from jaxlmm.results.spellings import NOT_IN_BOOTSTRAP, NOT_IN_PREDICT, NOT_IN_REFIT, NOT_IN_SIMULATE, refuse
 
 
-class MixedModelResults(Judgements):
+class MixedModelResults(Judgements, Diagnostics):
     """A fitted linear mixed model.
 
     Made by `jaxlmm.lmer`, `jaxlmm.mixedlm` and `jaxlmm.load`; not meant to be constructed by hand. Nothing in it
@@ -53,18 +54,6 @@ class MixedModelResults(Judgements):
         self._data = data
 
     # Rows
-
-    @property
-    def fittedvalues(self) -> pd.Series:
-        """X β + Z b + offset on the rows of the fit."""
-        index = self._fitted.frame.rows.index
-        return pd.Series(report.fitted_values(self._fitted), index=index, name="fittedvalues")
-
-    @property
-    def resid(self) -> pd.Series:
-        """Response minus fitted values."""
-        values = report.response(self._fitted) - report.fitted_values(self._fitted)
-        return pd.Series(values, index=self._fitted.frame.rows.index, name="resid")
 
     @double
     def predict(

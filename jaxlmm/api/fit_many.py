@@ -107,10 +107,10 @@ def fit_many(
       response       term  estimate  std_error  p_value
     0       ms  Intercept   251.405      6.825      0.0
     1       ms       Days    10.467      1.546      0.0
-    2       ms       week    73.271     10.820      0.0
-    3    speed  Intercept     3.965      0.087      0.0
-    4    speed       Days    -0.110      0.015      0.0
-    5    speed       week    -0.773      0.103      0.0
+    2       ms       week    73.271     10.821      0.0
+    3    speed  Intercept     3.966      0.109      0.0
+    4    speed       Days    -0.111      0.016      0.0
+    5    speed       week    -0.777      0.109      0.0
     """
     refuse(elsewhere, NOT_IN_FIT_MANY, "fit_many()")
     if isinstance(data, str) and not isinstance(formula, str):

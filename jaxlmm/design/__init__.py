@@ -2,6 +2,7 @@
 
 from jaxlmm.design.arrays import Design, RandomEffects
 from jaxlmm.design.build import FactorTerms, Frame, TermColumns, build
+from jaxlmm.design.levels import Grouping
 from jaxlmm.design.matrices import model_matrix
 from jaxlmm.design.newdata import NewData
 from jaxlmm.design.reduced import Reduction, reductions
@@ -11,6 +12,7 @@ __all__ = [
     "Design",
     "FactorTerms",
     "Frame",
+    "Grouping",
     "NewData",
     "RandomEffects",
     "Reduction",

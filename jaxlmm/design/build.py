@@ -202,7 +202,7 @@ def build(
     if responses_elsewhere:
         name, y = "the responses", np.random.default_rng(STAND_IN).normal(size=len(table))
     else:
-        name, y = _response(formula, table, codings)
+        name, y = response_of(formula, table, codings)
     fixed = model_matrix(formula.fixed, table, codings, "the fixed effects")
     check_names(fixed.names)
     notices = check_response(name, y, fixed.values, fixed.names)
@@ -235,7 +235,7 @@ def build(
     )
 
 
-def _response(formula: MixedFormula, table: pd.DataFrame, codings: Codings) -> tuple[str, np.ndarray]:
+def response_of(formula: MixedFormula, table: pd.DataFrame, codings: Codings) -> tuple[str, np.ndarray]:
     """Name and values (n,) of the response."""
     if formula.response is None:
         raise FormulaError("the formula has no response; begin it with the response and ~", formula.source)

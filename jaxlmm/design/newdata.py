@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from jaxlmm.design import table as tables
-from jaxlmm.design.build import FactorTerms, Frame, check_weights
+from jaxlmm.design.build import FactorTerms, Frame, check_weights, response_of
 from jaxlmm.design.kept_rows import check_finite, shown_row
-from jaxlmm.design.levels import other_kind, plain, unseen_level
+from jaxlmm.design.levels import Grouping, code_levels, other_kind, plain, unseen_level
 from jaxlmm.design.matrices import encode
 from jaxlmm.errors import DataError
 from jaxlmm.formula import variables_of
@@ -29,6 +29,8 @@ class NewData:
         Grouping factors whose levels will be asked for.
     effects : tuple of FactorTerms
         Those whose random-effects columns will be asked for.
+    with_response : bool
+        Whether the response will be asked for.
 
     Raises
     ------
@@ -36,10 +38,19 @@ class NewData:
         When a column is absent, of another kind than in the fit, has missing values or unknown levels.
     """
 
-    def __init__(self, frame: Frame, data: Any, coded: tuple[FactorTerms, ...], effects: tuple[FactorTerms, ...]):
+    def __init__(
+        self,
+        frame: Frame,
+        data: Any,
+        coded: tuple[FactorTerms, ...],
+        effects: tuple[FactorTerms, ...],
+        with_response: bool = False,
+    ):
         self._frame, self._data = frame, data
         groups = dict.fromkeys(name for f in coded for name in f.grouping.columns)
         needed = _variables(frame, effects)
+        if with_response:
+            needed = list(dict.fromkeys([*needed, *variables_of(frame.formula.response or ())]))
         names, numbers = dict.fromkeys([*needed, *groups]), frame.formula.numbers
         columns = tables.open_table(data, "newdata").columns
         for name in groups:
@@ -101,6 +112,27 @@ class NewData:
         """Random-effects columns (n, k) of one grouping factor."""
         parts = [encode(term.matrix, self.table, self._frame.codings, term.source) for term in factor.terms]
         return np.column_stack(parts)
+
+    def response(self) -> np.ndarray:
+        """The response (n,), as the formula transforms it."""
+        return response_of(self._frame.formula, self.table, self._frame.codings)[1]
+
+    def levels(self, factor: FactorTerms) -> tuple[Grouping, np.ndarray]:
+        """The new rows' own levels of a grouping factor, and each row's number (n,) among them.
+
+        Raises
+        ------
+        DataError
+            When they are of another kind than the fit's.
+        """
+        old = factor.grouping
+        if (old.codes(self._groups) < 0).any() and len(self._groups):
+            problem = other_kind(old, self._groups, 0)
+            if problem is not None:
+                raise problem
+        pairs = zip(old.columns, old.parts, strict=True)
+        integers = frozenset(name for name, levels in pairs if levels.dtype.kind == "i")
+        return code_levels(self._groups, old.columns, integers)
 
     def codes(self, factor: FactorTerms, allow_new_levels: bool) -> np.ndarray:
         """Level of each row (n,), -1 for a new one.

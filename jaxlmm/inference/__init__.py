@@ -3,6 +3,7 @@
 from jaxlmm.inference.anova import f_table
 from jaxlmm.inference.combinations import combinations
 from jaxlmm.inference.likelihood_ratio import Candidate, compare, random_table
+from jaxlmm.inference.new_modes import modes_of
 from jaxlmm.inference.predict import predict
 from jaxlmm.inference.profile import Curve, Profiler, as_frame, limits, profiled
 from jaxlmm.inference.reference import DDF_METHODS, OF_LANES, FTest, Method, Reference, check_ddf
@@ -27,6 +28,7 @@ __all__ = [
     "exact_test",
     "f_table",
     "limits",
+    "modes_of",
     "p_values",
     "predict",
     "profiled",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from jaxlmm.errors import DataError
-from jaxlmm.inference import Method, p_values, wald_interval
+from jaxlmm.errors import DataError, DesignError
+from jaxlmm.inference import Method, p_values, variance_covariance, wald_interval
 from jaxlmm.report.components import ranef_long, terms
 from jaxlmm.report.record import Fitted
 from jaxlmm.report.rows import fitted_values, response
@@ -39,7 +39,7 @@ def tidy(fitted: Fitted, effects: str, method: Method, level: float, variances) 
     """One row per term with broom.mixed's columns; `variances` is called for conditional modes only."""
     makers = {
         "fixed": lambda: _fixed(fitted, method, level),
-        "ran_pars": lambda: _parameters(fitted),
+        "ran_pars": lambda: _with_errors(fitted, _parameters(fitted)),
         "ran_vals": lambda: _modes(fitted, level, variances()),
     }
     if effects == "all":
@@ -107,6 +107,16 @@ def _parameters(fitted: Fitted) -> pd.DataFrame:
     rows.append(("Residual", "sd__Observation", sigma))
     table = pd.DataFrame(rows, columns=["group", "term", "estimate"])
     return table.assign(effect="ran_pars").reindex(columns=COLUMNS)
+
+
+def _with_errors(fitted: Fitted, table: pd.DataFrame) -> pd.DataFrame:
+    """Standard errors of standard deviations and correlations; NaN for a singular fit, or one too large for them."""
+    try:
+        covariance = variance_covariance(fitted.frame, fitted.reference, "sd", "observed")
+    except DesignError:
+        return table
+    errors = pd.Series(np.sqrt(np.diagonal(covariance)), index=covariance.index)
+    return table.assign(std_error=errors.reindex(table["term"] + "|" + table["group"]).to_numpy())
 
 
 def _modes(fitted: Fitted, level: float, variances) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 
 from jaxlmm import report
 from jaxlmm.fit import Certificate, conditional_variances
-from jaxlmm.inference import p_values
+from jaxlmm.inference import modes_of, p_values
 from jaxlmm.pls import Plan
 from jaxlmm.precision import double
 from jaxlmm.report import Fitted
@@ -192,7 +193,13 @@ class Estimates:
         return report.varcorr(self._fitted)
 
     @double
-    def ranef(self, which: str | list[str] | None = None, condvar: bool = False, to_arrow: bool = False) -> Any:
+    def ranef(
+        self,
+        which: str | list[str] | None = None,
+        condvar: bool = False,
+        to_arrow: bool = False,
+        newdata: Any = None,
+    ) -> Any:
         """Conditional modes of the random effects.
 
         Parameters
@@ -203,16 +210,41 @@ class Estimates:
             Give standard errors too (conditional on the estimated parameters), in one long frame.
         to_arrow : bool
             Give pyarrow tables instead of frames.
+        newdata : table, optional
+            Other rows, with the response: the modes of their levels, new or not, given these rows alone and the fit's theta,
+            coefficients and sigma.
 
         Returns
         -------
         dict of DataFrames level by effect, or one DataFrame group, level, effect, estimate, std_error
+
+        Raises
+        ------
+        DataError
+            When there is no such factor, or newdata lacks a column.
+
+        Examples
+        --------
+        >>> import jaxlmm
+        >>> sleepstudy = jaxlmm.load_dataset("sleepstudy")
+        >>> fit = jaxlmm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy)
+        >>> new = {"Subject": ["new", "new"], "Days": [0, 3], "Reaction": [280.0, 330.0]}
+        >>> fit.ranef(newdata=new)["Subject"].loc["new"].round(1).to_dict()
+        {'Intercept': 22.1, 'Days': 3.0}
         """
+        fitted = self._fitted
+        variances = None
+        if newdata is not None:
+            found = modes_of(fitted.frame, fitted.model, fitted.fit, newdata)
+            factors = tuple(replace(f, grouping=own) for f, (own, _, _) in zip(fitted.factors, found, strict=True))
+            modes, variances = tuple(b for _, b, _ in found), tuple(v for _, _, v in found)
+            frame, fit = replace(fitted.frame, factors=factors), replace(fitted.fit, b=modes)
+            fitted = replace(fitted, frame=frame, fit=fit)
         if condvar:
-            variances = conditional_variances(self._fitted.model, self._fitted.fit)
-            answer: Any = report.ranef_long(self._fitted, which, variances)
+            variances = conditional_variances(fitted.model, fitted.fit) if variances is None else variances
+            answer: Any = report.ranef_long(fitted, which, variances)
         else:
-            answer = report.ranef(self._fitted, which)
+            answer = report.ranef(fitted, which)
         return report.as_arrow(answer) if to_arrow else answer
 
     def coef(self, which: str | list[str] | None = None) -> dict[str, pd.DataFrame]:

@@ -228,7 +228,8 @@ class MixedModelResults(Judgements, Diagnostics):
         ----------
         effects : {"fixed", "ran_pars", "ran_vals", "all"}
             Coefficients; standard deviations sd__(effect) and correlations cor__(effect).(effect) of the random
-            effects; conditional modes, one row per level; or all three below each other.
+            effects, with standard errors from the exact second derivatives of the log-likelihood (NaN for a singular
+            fit); conditional modes, one row per level; or all three below each other.
         ddf : str, optional
             Reference distribution of the coefficients instead of the fit's.
         level : float

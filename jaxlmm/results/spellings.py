@@ -151,7 +151,7 @@ NOT_IN_FIT_MANY = {
 """Arguments of dream's and others' calls that `fit_many` does not have."""
 
 PLANNED = {
-    "drop1": "planned, not here; compare the aic of update('. ~ . - x'), fitted with reml=False",
+    "drop1": "write fit.anova(type=2), or jaxlmm.anova(fit, fit.update('. ~ . - x'))",
     "bootmer": "write fit.bootstrap(n, seed)",
     "plot": "planned, not here; augment() holds what a plot of the residuals needs",
     "qqmath": "planned, not here; ranef(condvar=True) holds what it needs",
@@ -195,6 +195,34 @@ FUNCTIONS = {
     "fixed_effects": "params",
     "loglikelihood": "llf",
     "std_errors": "bse",
+    "ranova": "ranova()",
+    "rand": "ranova()",
+    "exactrlrt": "exact_rlrt()",
+    "emmeans": "emmeans(specs)",
+    "lsmeans": "emmeans(specs)",
+    "ls_means": "emmeans(specs)",
+    "emtrends": "emtrends(specs, var)",
+    "contest": "contrast(tests, joint=True)",
+    "contest1d": "contrast(tests)",
+    "contestmd": "contrast(tests, joint=True)",
+    "profile": "profile()",
+    "hatvalues": "diagnostics()",
+    "rstandard": "diagnostics()",
+    "cooks_distance": "diagnostics(), or influence(group).cooks_distance",
+    "dfbeta": "influence(group).dfbetas",
+    "influence": "influence(group)",
+    "get_influence": "influence(group)",
+    "r_squaredglmm": "r_squared()",
+    "r2": "r_squared()",
+    "rsquared": "r_squared()",
+    "icc": "icc()",
+    "vcovcr": "cov_robust(kind)",
+    "coef_test": "robust(kind)",
+    "t_test": "contrast(tests)",
+    "f_test": "contrast(tests, joint=True)",
+    "wald_test": "contrast(tests, joint=True)",
+    "vcovadj": "cov_params(), of a fit with ddf='kenward-roger'",
+    "repca": "rePCA()",
 }
 """Functions of lme4 and attributes of other packages' results: the member of a fit that answers."""
 

@@ -14,11 +14,13 @@ OURS = {
     **{"deviance": "objective", "residuals": "resid", "fitted": "fittedvalues", "isSingular": "is_singular"},
     **{"confint": "conf_int()", "ngrps": "n_groups"},
 }
-PLANNED = ["anova", "plot", "ranova", "emmeans", "profile"]
+PLANNED = ["plot", "qqmath"]
 MODULE = {
     "glmer": "not available",
     "lmerControl": "jaxlmm.Control",
     "ranef": "fit.ranef()",
+    "ranova": "fit.ranova()",
+    "lsmeans": "fit.emmeans(specs)",
 }
 
 

@@ -126,10 +126,14 @@ class SecondOrder:
         """Hessian (n_theta, n_theta) of the profiled criterion in standard θ, exact, or with its expectation."""
         jacobian, curvature = self._of_theta
         information = self.information(kind)
-        half = information[0, 0]
-        inner = jacobian.T @ (information[1:, 1:] - np.outer(information[1:, 0], information[0, 1:]) / half) @ jacobian
+        half, cross = information[0, 0], information[0, 1:]
+        slope = self.traces - self.scores
         if kind == "observed":
-            inner = inner + 0.5 * np.einsum("i,ijk->jk", self.traces - self.scores, curvature)
+            # σ² multiplies all of V in the criterion, where τ does not multiply δ: the same where the slope in θ is zero.
+            cross = cross + 0.5 * slope
+        inner = jacobian.T @ (information[1:, 1:] - np.outer(cross, cross) / half) @ jacobian
+        if kind == "observed":
+            inner = inner + 0.5 * np.einsum("i,ijk->jk", slope, curvature)
         return 2.0 * inner
 
     def satterthwaite(self, combinations: np.ndarray, kind: str = "observed") -> np.ndarray:

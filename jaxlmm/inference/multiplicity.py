@@ -42,7 +42,7 @@ def adjusted(statistic: np.ndarray, df: np.ndarray, adjust: str, means: int | No
         if means == 2:
             return plain
         return np.clip(stats.studentized_range.sf(np.sqrt(2.0) * np.abs(statistic), means, _finite(df)), 0.0, 1.0)
-    from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]  # it takes a second to import
+    from statsmodels.stats.multitest import multipletests  # it takes a second to import
 
     known, answer = np.isfinite(plain), plain.copy()
     if known.any():

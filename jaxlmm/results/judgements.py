@@ -16,6 +16,7 @@ from jaxlmm.inference.wald import check_level, wald_interval
 from jaxlmm.precision import double
 from jaxlmm.results.bootstrap import bootstrapped
 from jaxlmm.results.emmeans import EMMeans, marginal_means
+from jaxlmm.results.marginaleffects import as_marginaleffects
 from jaxlmm.results.profile import columns_by_theta, names_by_theta, profile_of
 from jaxlmm.results.spellings import NOT_IN_ANOVA, NOT_IN_CONF_INT, NOT_IN_CONTRAST, NOT_IN_EMMEANS, refuse
 from jaxlmm.results.variance_judgements import VarianceJudgements
@@ -262,6 +263,30 @@ class Judgements(VarianceJudgements):
         refuse(elsewhere, NOT_IN_EMMEANS, "emmeans()")
         f = self._fitted
         return marginal_means(f, f.method(ddf, information), specs, by, at, type, weights, level)
+
+    @double
+    def to_marginaleffects(self) -> Any:
+        """The fixed effects as a model for the package marginaleffects (0.6 or later, with polars below 2).
+
+        Returns
+        -------
+        marginaleffects.classes.ModelAbstract
+            For marginaleffects.predictions, comparisons, slopes and hypotheses: population means, with the covariance of the
+            coefficients that goes with the fit's `ddf` and the normal distribution.
+
+        Raises
+        ------
+        DataError
+            When the package is not installed, or the fit was loaded without its rows.
+
+        Examples
+        --------
+        >>> import jaxlmm
+        >>> fit = jaxlmm.lmer("score ~ Machine + (1 | Worker)", jaxlmm.load_dataset("machines"))
+        >>> model = fit.to_marginaleffects()  # doctest: +SKIP
+        >>> marginaleffects.avg_predictions(model, by="Machine")  # doctest: +SKIP
+        """
+        return as_marginaleffects(self._fitted)
 
     @double
     def emtrends(

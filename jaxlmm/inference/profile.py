@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy.interpolate import PchipInterpolator
 from scipy.stats import norm
 
 from jaxlmm.design import Frame
@@ -51,6 +50,8 @@ class Curve:
         Of the parameter.
     values, zeta : (m,) arrays
         Ascending values, and ζ there.
+    phi : (m, d) array
+        All other parameters there.
     """
 
     name: str
@@ -58,6 +59,23 @@ class Curve:
     bounds: tuple[float, float]
     values: np.ndarray
     zeta: np.ndarray
+    phi: np.ndarray
+
+    @classmethod
+    def begin(cls, name: str, family: Family, bounds: tuple[float, float]) -> Curve:
+        """The estimate alone, where ζ is zero."""
+        return cls(name, family, bounds, np.array([family.estimate]), np.zeros(1), family.start(1))
+
+    def nearest(self, values: np.ndarray) -> np.ndarray:
+        """Where lanes at other values start: at the nearest value that is known."""
+        return self.phi[np.argmin(np.abs(values[:, None] - self.values), axis=1)]
+
+    def joined(self, values: np.ndarray, zeta: np.ndarray, phi: np.ndarray) -> Curve:
+        """The curve with further points."""
+        values, order = np.unique(np.append(self.values, values), return_index=True)
+        return replace(
+            self, values=values, zeta=np.append(self.zeta, zeta)[order], phi=np.vstack([self.phi, phi])[order]
+        )
 
 
 class Profiler:
@@ -79,24 +97,25 @@ class Profiler:
         n = model.coordinates.n_obs
         self._profiled = self.lowest - n + n * np.log(n)
 
-    def zeta(self, asked: list[tuple[Family, np.ndarray]]) -> list[np.ndarray]:
-        """ζ at values of several parameters, all at once.
+    def extend(self, asked: list[tuple[Curve, np.ndarray]]) -> list[Curve]:
+        """Curves with ζ at further values, all at once.
 
         Raises
         ------
         ConvergenceError
             When a lane finds no minimum.
         """
-        deviances = self._minimize(asked)
+        lanes = [_Lanes(curve.family, fixed, curve.nearest(fixed)) for curve, fixed in asked]
+        self._minimize(lanes)
         answer = []
-        for (family, fixed), deviance in zip(asked, deviances, strict=True):
-            lowest = self._profiled if family.kind in ("cor", "beta") else self.lowest
-            answer.append(np.sign(fixed - family.estimate) * np.sqrt(np.maximum(deviance - lowest, 0.0)))
+        for (curve, fixed), own in zip(asked, lanes, strict=True):
+            lowest = self._profiled if curve.family.kind in ("cor", "beta") else self.lowest
+            height = np.sqrt(np.maximum(own.value - lowest, 0.0))
+            answer.append(curve.joined(fixed, np.sign(fixed - curve.family.estimate) * height, own.phi))
         return answer
 
-    def _minimize(self, asked: list[tuple[Family, np.ndarray]]) -> list[np.ndarray]:
-        """The lowest deviance of each lane, by damped Newton steps."""
-        lanes = [_Lanes.of(family, fixed) for family, fixed in asked]
+    def _minimize(self, lanes: list[_Lanes]) -> None:
+        """Damped Newton steps to the lowest deviance of each lane."""
         for own, point in zip(lanes, self._evaluate([(o.family, o.phi, o.fixed) for o in lanes]), strict=True):
             own.begin(point)
         for _ in range(ITERATIONS):
@@ -120,7 +139,6 @@ class Profiler:
                     f"the profile found no minimum with a parameter held at {own.fixed[lost][0]:.6g}, its estimate being "
                     f"{own.family.estimate:.6g}; write conf_int(method='boot') instead"
                 )
-        return [own.value for own in lanes]
 
     def _evaluate(self, asked: list[tuple[Family, np.ndarray, np.ndarray]]) -> list[Point]:
         """Deviances and derivatives of lanes of several parameters, in batches that memory holds."""
@@ -162,10 +180,6 @@ class _Lanes:
         self.radius = np.full(len(phi), 1.0)
         self.value, self.gradient, self.hessian = np.empty(0), np.empty((0, 0)), np.empty((0, 0, 0))
         self.predicted = np.full(len(phi), np.inf)
-
-    @classmethod
-    def of(cls, family: Family, fixed: np.ndarray) -> _Lanes:
-        return cls(family, fixed, family.start(fixed.size))
 
     def begin(self, point: Point) -> None:
         """The first evaluation; a lane without one has failed."""
@@ -211,49 +225,43 @@ class _Lanes:
 def profiled(frame: Frame, profiler: Profiler, errors: dict[str, float]) -> list[Curve]:
     """Profiles of all parameters, in lme4's order; `errors` holds a standard error for each name, where one is known."""
     fit, families = profiler.space.fit, list(_families(frame, profiler.space))
-    curves = []
-    for name, family, bounds in families:
-        error = errors.get(name, np.nan)
-        size = error if np.isfinite(error) and error > 0 else max(abs(family.estimate), 0.1 * fit.sigma) / 2.0
-        values = family.estimate + size * np.array(STEPS)
-        curves.append(Curve(name, family, bounds, _within(values, family.estimate, bounds), np.empty(0)))
-    found = profiler.zeta([(curve.family, curve.values) for curve in curves])
-    curves = [_joined(curve, zeta) for curve, zeta in zip(curves, found, strict=True)]
+    curves, asked = [Curve.begin(*own) for own in families], []
+    for curve in curves:
+        error, estimate = errors.get(curve.name, np.nan), curve.family.estimate
+        size = error if np.isfinite(error) and error > 0 else max(abs(estimate), 0.1 * fit.sigma) / 2.0
+        asked.append((curve, _within(estimate + size * np.array(STEPS), estimate, curve.bounds)))
+    curves = profiler.extend(asked)
     for _ in range(ROUNDS):
-        more = [_beyond(curve) for curve in curves]
-        if not any(part.size for part in more):
+        curves, changed = _extended(profiler, curves, [_beyond(curve) for curve in curves])
+        if not changed:
             break
-        found = profiler.zeta([(c.family, part) for c, part in zip(curves, more, strict=True) if part.size])
-        added = iter(found)
-        curves = [_with(c, part, next(added)) if part.size else c for c, part in zip(curves, more, strict=True)]
     return curves
 
 
+def _extended(profiler: Profiler, curves: list[Curve], more: list[np.ndarray]) -> tuple[list[Curve], bool]:
+    """Curves with further values where there are any, and whether there were."""
+    asked = [(curve, own) for curve, own in zip(curves, more, strict=True) if own.size]
+    if not asked:
+        return curves, False
+    found = iter(profiler.extend(asked))
+    return [next(found) if own.size else curve for curve, own in zip(curves, more, strict=True)], True
+
+
 def limits(profiler: Profiler, curves: list[Curve], level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper limits of intervals, exact to the tolerance of the lanes; a bound where ζ does not reach so far."""
+    """Lower and upper limits of intervals, exact to the tolerance of the lanes; a bound where ζ does not reach so far.
+
+    The inverse of ζ is interpolated, ζ is computed there, and the point joins those that are interpolated, until it agrees.
+    """
     wanted = norm.ppf(0.5 + 0.5 * level)
-    ends = [[_first_guess(curve, side * wanted) for side in (-1.0, 1.0)] for curve in curves]
-    answer = np.array([[own[0] for own in pair] for pair in ends])
-    brackets = {(i, j): list(ends[i][j][1]) for i in range(len(curves)) for j in range(2) if ends[i][j][1] is not None}
-    open_ = set(brackets)
     for _ in range(LIMIT_ROUNDS):
-        if not open_:
+        more = [
+            np.array([own for side in (-1.0, 1.0) if (own := _guess(c, side * wanted)) is not None]) for c in curves
+        ]
+        curves, changed = _extended(profiler, curves, more)
+        if not changed:
             break
-        order = sorted(open_)
-        found = profiler.zeta([(curves[i].family, np.array([answer[i, j]])) for i, j in order])
-        for (i, j), zeta in zip(order, found, strict=True):
-            target, (low, high) = (2 * j - 1) * wanted, brackets[i, j]
-            miss = float(zeta[0]) - target
-            if abs(miss) < LIMIT:
-                open_.discard((i, j))
-                continue
-            here = (answer[i, j], float(zeta[0]))
-            low, high = (here, high) if miss < 0 else (low, here)
-            brackets[i, j] = [low, high]
-            # Regula falsi between the two values around the limit, which ζ is nearly linear between.
-            share = (target - low[1]) / (high[1] - low[1])
-            answer[i, j] = low[0] + np.clip(share, 0.02, 0.98) * (high[0] - low[0])
-    return answer[:, 0], answer[:, 1]
+    found = np.array([[_limit(curve, side * wanted) for side in (-1.0, 1.0)] for curve in curves])
+    return found[:, 0], found[:, 1]
 
 
 def as_frame(curves: list[Curve]) -> pd.DataFrame:
@@ -303,18 +311,6 @@ def _within(values: np.ndarray, estimate: float, bounds: tuple[float, float]) ->
     return np.unique(np.concatenate([below, above]))
 
 
-def _joined(curve: Curve, zeta: np.ndarray) -> Curve:
-    """The curve with the estimate, where ζ is zero."""
-    values, zeta = np.append(curve.values, curve.family.estimate), np.append(zeta, 0.0)
-    values, order = np.unique(values, return_index=True)
-    return replace(curve, values=values, zeta=zeta[order])
-
-
-def _with(curve: Curve, values: np.ndarray, zeta: np.ndarray) -> Curve:
-    values, order = np.unique(np.append(curve.values, values), return_index=True)
-    return replace(curve, values=values, zeta=np.append(curve.zeta, zeta)[order])
-
-
 def _beyond(curve: Curve) -> np.ndarray:
     """Further values on the sides where ζ does not reach far enough."""
     answer = []
@@ -329,15 +325,27 @@ def _beyond(curve: Curve) -> np.ndarray:
     return np.array(answer)
 
 
-def _first_guess(curve: Curve, target: float):
-    """The value where ζ is `target` by interpolation, and the two points around it; a bound, and None, where it is not."""
-    zeta = np.maximum.accumulate(curve.zeta)
-    if target < zeta[0]:
-        return curve.bounds[0], None
-    if target > zeta[-1]:
-        return curve.bounds[1], None
-    at = int(np.clip(np.searchsorted(zeta, target), 1, zeta.size - 1))
-    points = (curve.values[at - 1], zeta[at - 1]), (curve.values[at], zeta[at])
-    rising = np.append(True, np.diff(zeta) > 1e-9)
-    guess = float(PchipInterpolator(zeta[rising], curve.values[rising])(target))
-    return float(np.clip(guess, points[0][0], points[1][0])), points
+def _guess(curve: Curve, target: float) -> float | None:
+    """Where ζ is `target`, by interpolation of its inverse; None where it does not reach so far, or is known there."""
+    zeta, values = curve.zeta, curve.values
+    if not zeta[0] < target < zeta[-1] or np.abs(zeta - target).min() < LIMIT:
+        return None
+    at = int(np.clip(np.searchsorted(np.maximum.accumulate(zeta), target), 1, zeta.size - 1))
+    near = slice(max(at - 2, 0), at + 2)
+    own, points = zeta[near], values[near]
+    low, high = values[at - 1], values[at]
+    # Lagrange's polynomial through the two points on either side; the middle where that does not lie between them.
+    others = [np.delete(own, i) for i in range(own.size)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = np.array([np.prod((target - rest) / (own[i] - rest)) for i, rest in enumerate(others)])
+    guess = float(shares @ points)
+    return guess if low < guess < high else 0.5 * (low + high)
+
+
+def _limit(curve: Curve, target: float) -> float:
+    """The value whose ζ is nearest to `target`; a bound where ζ does not reach it."""
+    if target < curve.zeta[0]:
+        return curve.bounds[0]
+    if target > curve.zeta[-1]:
+        return curve.bounds[1]
+    return float(curve.values[np.argmin(np.abs(curve.zeta - target))])

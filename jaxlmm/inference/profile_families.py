@@ -208,7 +208,7 @@ class Family:
             theta = self._theta(phi, fixed)[:, slot]
             inner = np.tile(np.eye(first.shape[2]), (len(phi), 1, 1))
             inner[:, slot, slot] = -theta
-            second = np.einsum("rja,rijk,rkb->riab", inner, second, inner, optimize=True)
+            second = inner.swapaxes(1, 2)[:, None] @ second @ inner[:, None]
             second[:, :, slot, slot] += first[:, :, slot] * theta[:, None]
             return first @ inner, second
         if self.kind == "cor":
@@ -216,7 +216,7 @@ class Family:
             inner = np.tile(np.eye(first.shape[2]), (len(phi), 1, 1))
             inner[:, low, high], inner[:, high, high] = fixed, np.sqrt(1.0 - fixed**2)
             inner = np.delete(inner, low, axis=2)
-            return first @ inner, np.einsum("rja,rijk,rkb->riab", inner, second, inner, optimize=True)
+            return first @ inner, inner.swapaxes(1, 2)[:, None] @ second @ inner[:, None]
         return first, second
 
     def _basis(self, fixed: np.ndarray) -> np.ndarray:
@@ -241,7 +241,8 @@ def _least_squares(at: Expansion) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     square = np.einsum("ra,rab,rb->r", rest, f, rest)
     along = np.einsum("riab,rb->ria", at.down, rest)
     first = -np.einsum("ra,ria->ri", rest, along)
-    bent = np.einsum("ra,rijab,rb->rij", rest, at.bend, rest, optimize=True)
+    bent = (at.bend @ rest[:, None, None, :, None])[..., 0] @ rest[:, None, :, None]
+    bent = bent[..., 0]
     taken = np.linalg.solve(f[:, :-1, :-1], along[:, :, :-1].swapaxes(1, 2))
     second = bent + bent.swapaxes(1, 2) - 2.0 * along[:, :, :-1] @ taken
     return square, first, second
@@ -250,5 +251,5 @@ def _least_squares(at: Expansion) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _chain(value, first, second, jacobian, curvature) -> Point:
     """Derivatives in φ from those in the elements of the covariance matrices."""
     gradient = np.einsum("ri,rij->rj", first, jacobian)
-    hessian = jacobian.swapaxes(1, 2) @ second @ jacobian + np.einsum("ri,rijk->rjk", first, curvature, optimize=True)
+    hessian = jacobian.swapaxes(1, 2) @ second @ jacobian + np.sum(first[:, :, None, None] * curvature, axis=1)
     return value, gradient, 0.5 * (hessian + hessian.swapaxes(1, 2))

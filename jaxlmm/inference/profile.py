@@ -17,6 +17,7 @@ from scipy.stats import norm
 from jaxlmm.design import Frame
 from jaxlmm.errors import ConvergenceError
 from jaxlmm.fit import Fit, Model
+from jaxlmm.fit.threads import LARGE, one_blas_thread
 from jaxlmm.inference.profile_families import Family, Point, Space
 from jaxlmm.pls import Components, components, expand
 
@@ -89,6 +90,7 @@ class Profiler:
 
     def __init__(self, model: Model, fit: Fit):
         self._components: Components = components(model.gram, model.response, model.plan.terms, model.coordinates.n_obs)
+        self._largest = max(stack.zz.shape[1] for stack in self._components.stacks)
         space = Space.of(model, fit)
         best = Family(space, "sigma", 0, np.arange(0), 0, fit.sigma)
         at = self._evaluate([(best, best.start(1), np.array([fit.sigma]))])[0]
@@ -106,7 +108,8 @@ class Profiler:
             When a lane finds no minimum.
         """
         lanes = [_Lanes(curve.family, fixed, curve.nearest(fixed)) for curve, fixed in asked]
-        self._minimize(lanes)
+        with one_blas_thread(wanted=self._largest < LARGE):
+            self._minimize(lanes)
         answer = []
         for (curve, fixed), own in zip(asked, lanes, strict=True):
             lowest = self._profiled if curve.family.kind in ("cor", "beta") else self.lowest
@@ -142,8 +145,7 @@ class Profiler:
 
     def _evaluate(self, asked: list[tuple[Family, np.ndarray, np.ndarray]]) -> list[Point]:
         """Deviances and derivatives of lanes of several parameters, in batches that memory holds."""
-        largest = max(stack.zz.shape[1] ** 2 for stack in self._components.stacks)
-        width = max(1, WIDTH // (largest + self._components.ff.size * len(self._components.directions) ** 2))
+        width = max(1, WIDTH // (self._largest**2 + self._components.ff.size * len(self._components.directions) ** 2))
         answer: list[list[Point]] = [[] for _ in asked]
         batch: list[tuple[int, slice]] = []
         room = width

@@ -13,6 +13,7 @@ With σ profiled out the deviance is log|V| + n log r², else log|V| + 2n log σ
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,9 +151,14 @@ class Family:
 
     def _slot(self, row: int, column: int) -> int:
         """Where an element of the term's triangle stands in θ."""
+        return self._slots[self.first + row, self.first + column]
+
+    @functools.cached_property
+    def _slots(self) -> dict[tuple[int, int], int]:
+        """Where the elements of the factor's triangle stand in θ."""
         begin = sum(n_theta(terms) for terms in self._terms[: self.factor])
         rows, columns = positions(self._terms[self.factor])
-        return begin + int(np.flatnonzero((rows == self.first + row) & (columns == self.first + column))[0])
+        return {(int(r), int(c)): begin + i for i, (r, c) in enumerate(zip(rows, columns, strict=True))}
 
     def _triangular(self, t: int) -> np.ndarray:
         """The estimated Λ of a factor, triangular in the order of rows."""

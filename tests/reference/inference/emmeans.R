@@ -18,7 +18,7 @@ cake_unbalanced <- cake[-dropped, ]
 ddfs <- c("satterthwaite", "kenward-roger", "asymptotic")
 
 j_tests <- function(...) {
-  d <- tab(joint_tests(...))
+  d <- tab(joint_tests(..., showconf = FALSE))
   names(d)[match(c("model term", "F.ratio", "p.value"), names(d))] <- c("term", "F", "p")
   d
 }

@@ -86,11 +86,14 @@ class Components:
         return [n_columns(terms) for terms in self.terms]
 
     @property
+    def elements(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Rows and columns of the free elements of each factor's covariance matrix, in the order of θ."""
+        return [positions(terms) for terms in self.terms]
+
+    @property
     def directions(self) -> list[tuple[int, int, int]]:
-        """Factor t and entry (a, b) of every free element of its covariance matrix, in the order of θ."""
-        return [
-            (t, int(a), int(b)) for t, terms in enumerate(self.terms) for a, b in zip(*positions(terms), strict=True)
-        ]
+        """Factor t and entry (a, b) of every free element."""
+        return [(t, int(a), int(b)) for t, own in enumerate(self.elements) for a, b in zip(*own, strict=True)]
 
     def places(self) -> list[Places]:
         """Where the levels of each grouping factor stand."""

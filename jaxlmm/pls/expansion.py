@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import block_diag
 
-from jaxlmm.covariance import positions
 from jaxlmm.pls.components import Components, Stack
+from jaxlmm.pls.leading import Leading, leading_factor
 
 NUMBERS = 2**23
 """So many numbers the largest array may hold that is made of several components, or of several lanes, at once."""
@@ -82,19 +82,30 @@ def expand(components: Components, sigmas: list[np.ndarray]) -> Expansion:
     logdet, d_logdet, dd_logdet = np.zeros(lanes), np.zeros((lanes, m)), np.zeros((lanes, m, m))
     f = np.array(np.broadcast_to(components.ff, (lanes, columns, columns)))
     down, bend = np.zeros((lanes, m, columns, columns)), np.zeros((lanes, m, m, columns, columns))
+    for part, own in _parts(components, sigmas):
+        logdet[own] += part.logdet
+        f[own] -= part.explained
+        down[own] += _down(part, components)
+        d_logdet[own] += _traces(part, components)
+        dd_logdet[own] -= _double_traces(part, components)
+        bend[own] += _bend(part, components)
+    return Expansion(logdet, d_logdet, dd_logdet, 0.5 * (f + f.swapaxes(1, 2)), down, bend)
+
+
+def _parts(components: Components, sigmas: list[np.ndarray]) -> Iterator[tuple[_Part | Leading, slice]]:
+    """Some components at a time, and of which lanes: large ones one by one, their leading factor eliminated first."""
+    lanes, m, columns = sigmas[0].shape[0], len(components.directions), components.ff.shape[0]
     for stack in components.stacks:
         n, q, _ = stack.zz.shape
-        each = lanes * q * (q + max(columns, 1) * (1 + m))
-        step = max(1, NUMBERS // max(each, 1))
+        lead = leading_factor(components, stack)
+        if lead is not None:
+            for lane, number in np.ndindex(lanes, n):
+                here = [sigma[lane] for sigma in sigmas]
+                yield Leading.of(components, stack, number, lead, here), slice(lane, lane + 1)
+            continue
+        step = max(1, NUMBERS // max(lanes * q * (q + max(columns, 1) * (1 + m)), 1))
         for begin in range(0, n, step):
-            part = _Part.of(components, stack.take(slice(begin, begin + step)), sigmas)
-            logdet += part.logdet
-            f -= part.explained
-            down += part.down()
-            d_logdet += part.traces()
-            dd_logdet -= part.double_traces()
-            bend += part.bend()
-    return Expansion(logdet, d_logdet, dd_logdet, 0.5 * (f + f.swapaxes(1, 2)), down, bend)
+            yield _Part.of(components, stack.take(slice(begin, begin + step)), sigmas), slice(0, lanes)
 
 
 def component_solutions(
@@ -119,8 +130,6 @@ class _Part:
 
     Attributes
     ----------
-    pairs : list of (a, b) int arrays
-        The elements of each factor's covariance matrix.
     s : list of lists of (R, N, L_t, k_t, L_u, k_u) arrays
         Blocks of S.
     t : list of (R, N, L, k, p + 1) arrays
@@ -129,7 +138,6 @@ class _Part:
         Sums of log|I + ZᵀWZΣ|, and of what Z takes from [X y]ᵀW[X y].
     """
 
-    pairs: list[tuple[np.ndarray, np.ndarray]]
     s: list[list[np.ndarray]]
     t: list[np.ndarray]
     logdet: np.ndarray
@@ -162,68 +170,87 @@ class _Part:
             [s[:, :, a, b].reshape(lanes, n, *rows, *others) for b, others in zip(slices, shape, strict=True)]
             for a, rows in zip(slices, shape, strict=True)
         ]
-        return cls([positions(terms) for terms in components.terms], cut, blocks, logdet, explained)
+        return cls(cut, blocks, logdet, explained)
 
-    def traces(self) -> np.ndarray:
-        """tr(SG_i) (R, m)."""
-        answer = []
-        for t, (a, b) in enumerate(self.pairs):
-            own = np.einsum("rnlalb->rab", self.s[t][t])
-            answer.append(np.where(a == b, 1.0, 2.0) * 0.5 * (own[:, a, b] + own[:, b, a]))
-        return np.concatenate(answer, axis=1)
+    def level_traces(self, t: int) -> np.ndarray:
+        """Σ over the levels of a factor of their blocks of S (R, k, k)."""
+        return np.einsum("rnlalb->rab", self.s[t][t])
 
-    def double_traces(self) -> np.ndarray:
-        """tr(SG_iSG_j) (R, m, m)."""
-        rows = []
-        for t, (a, b) in enumerate(self.pairs):
-            row = []
-            for u, (c, d) in enumerate(self.pairs):
-                block = self.s[t][u]
-                r, k, kk = block.shape[0], block.shape[3], block.shape[5]
-                flat = np.moveaxis(block, (3, 5), (1, 2)).reshape(r, k * kk, -1)
-                square = (flat @ flat.swapaxes(1, 2)).reshape(r, k, kk, k, kk)
-                a_, b_, c_, d_ = a[:, None], b[:, None], c[None], d[None]
-                # tr(S E_ab S E_cd) = Σ S[a, d] S[b, c]; an element off the diagonal stands on both sides of it.
-                both = square[:, a_, d_, b_, c_] + square[:, a_, c_, b_, d_]
-                off = np.where(a_ == b_, 1.0, 2.0) * np.where(c_ == d_, 0.5, 1.0)
-                row.append(off * both)
-            rows.append(np.concatenate(row, axis=2))
-        return np.concatenate(rows, axis=1)
+    def squares(self, t: int, u: int) -> np.ndarray:
+        """Σ S[(l, a), (m, d)] S[(l, b), (m, c)] over the levels l of one factor and m of another (R, k, k', k, k')."""
+        block = self.s[t][u]
+        r, k, kk = block.shape[0], block.shape[3], block.shape[5]
+        flat = np.moveaxis(block, (3, 5), (1, 2)).reshape(r, k * kk, -1)
+        return (flat @ flat.swapaxes(1, 2)).reshape(r, k, kk, k, kk)
 
-    def down(self) -> np.ndarray:
-        """TᵀG_iT (R, m, p + 1, p + 1)."""
-        answer = []
-        for own, (a, b) in zip(self.t, self.pairs, strict=True):
-            r, k, columns = own.shape[0], own.shape[3], own.shape[4]
-            flat = own.reshape(r, -1, k * columns)
-            square = (flat.swapaxes(1, 2) @ flat).reshape(r, k, columns, k, columns).swapaxes(2, 3)
-            both = square[:, a, b] + np.where(a == b, 0.0, 1.0)[:, None, None] * square[:, b, a]
-            answer.append(both)
-        return np.concatenate(answer, axis=1)
+    def blocks(self, t: int) -> np.ndarray:
+        """T (R, N, L, k, p + 1) of a factor."""
+        return self.t[t]
 
-    def bend(self) -> np.ndarray:
-        """TᵀG_iSG_jT (R, m, m, p + 1, p + 1)."""
-        moved = [self._moved(t) for t in range(len(self.t))]
-        lanes, columns = self.t[0].shape[0], self.t[0].shape[4]
-        rows = []
-        for t, left in enumerate(moved):
-            row = []
-            for u, right in enumerate(moved):
-                block = self.s[t][u]
-                n, rows_here = block.shape[1], block.shape[2] * block.shape[3]
-                through = block.reshape(lanes, n, rows_here, -1) @ right
-                both = left.reshape(lanes, n * rows_here, -1).swapaxes(1, 2) @ through.reshape(lanes, n * rows_here, -1)
-                i, j = left.shape[3] // columns, right.shape[3] // columns
-                row.append(both.reshape(lanes, i, columns, j, columns).swapaxes(2, 3))
-            rows.append(np.concatenate(row, axis=2))
-        return np.concatenate(rows, axis=1)
+    def bends(self, moved: list[np.ndarray], t: int, u: int) -> np.ndarray:
+        """U_tᵀSU_u (R, c, c') of vectors U (R, N, L k, c) of the factors' columns."""
+        block, left, right = self.s[t][u], moved[t], moved[u]
+        lanes, n, rows = left.shape[:3]
+        through = block.reshape(lanes, n, rows, -1) @ right
+        return left.reshape(lanes, n * rows, -1).swapaxes(1, 2) @ through.reshape(lanes, n * rows, -1)
 
-    def _moved(self, t: int) -> np.ndarray:
-        """G_iT (R, N, L k, m_t (p + 1)) for the elements of one factor."""
-        own, (a, b) = self.t[t], self.pairs[t]
-        lanes, n, levels, k, columns = own.shape
-        answer = np.zeros((lanes, n, levels, k, a.size, columns))
-        which = np.arange(a.size)
-        answer[..., a, which, :] = own[..., b, :]
-        answer[..., b, which, :] = own[..., a, :]
-        return answer.reshape(lanes, n, levels * k, a.size * columns)
+
+def _traces(part: _Part | Leading, components: Components) -> np.ndarray:
+    """tr(SG_i) (R, m)."""
+    answer = []
+    for t, (a, b) in enumerate(components.elements):
+        own = part.level_traces(t)
+        answer.append(np.where(a == b, 1.0, 2.0) * 0.5 * (own[:, a, b] + own[:, b, a]))
+    return np.concatenate(answer, axis=1)
+
+
+def _double_traces(part: _Part | Leading, components: Components) -> np.ndarray:
+    """tr(SG_iSG_j) (R, m, m)."""
+    rows = []
+    for t, (a, b) in enumerate(components.elements):
+        row = []
+        for u, (c, d) in enumerate(components.elements):
+            square = part.squares(t, u)
+            a_, b_, c_, d_ = a[:, None], b[:, None], c[None], d[None]
+            # tr(S E_ab S E_cd) = Σ S[a, d] S[b, c]; an element off the diagonal stands on both sides of it.
+            both = square[:, a_, d_, b_, c_] + square[:, a_, c_, b_, d_]
+            off = np.where(a_ == b_, 1.0, 2.0) * np.where(c_ == d_, 0.5, 1.0)
+            row.append(off * both)
+        rows.append(np.concatenate(row, axis=2))
+    return np.concatenate(rows, axis=1)
+
+
+def _down(part: _Part | Leading, components: Components) -> np.ndarray:
+    """TᵀG_iT (R, m, p + 1, p + 1)."""
+    answer = []
+    for t, (a, b) in enumerate(components.elements):
+        own = part.blocks(t)
+        r, k, columns = own.shape[0], own.shape[3], own.shape[4]
+        flat = own.reshape(r, -1, k * columns)
+        square = (flat.swapaxes(1, 2) @ flat).reshape(r, k, columns, k, columns).swapaxes(2, 3)
+        answer.append(square[:, a, b] + np.where(a == b, 0.0, 1.0)[:, None, None] * square[:, b, a])
+    return np.concatenate(answer, axis=1)
+
+
+def _bend(part: _Part | Leading, components: Components) -> np.ndarray:
+    """TᵀG_iSG_jT (R, m, m, p + 1, p + 1)."""
+    columns, rows = components.ff.shape[0], []
+    moved = [_moved(part.blocks(t), *own) for t, own in enumerate(components.elements)]
+    for t, left in enumerate(moved):
+        row = []
+        for u, right in enumerate(moved):
+            both = part.bends(moved, t, u)
+            i, j = left.shape[3] // columns, right.shape[3] // columns
+            row.append(both.reshape(len(both), i, columns, j, columns).swapaxes(2, 3))
+        rows.append(np.concatenate(row, axis=2))
+    return np.concatenate(rows, axis=1)
+
+
+def _moved(own: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """G_iT (R, N, L k, m_t (p + 1)) for the elements (a, b) of one factor, from its T."""
+    lanes, n, levels, k, columns = own.shape
+    answer = np.zeros((lanes, n, levels, k, a.size, columns))
+    which = np.arange(a.size)
+    answer[..., a, which, :] = own[..., b, :]
+    answer[..., b, which, :] = own[..., a, :]
+    return answer.reshape(lanes, n, levels * k, a.size * columns)

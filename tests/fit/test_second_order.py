@@ -58,6 +58,16 @@ def test_exact_hessian(id_: str, reml: bool) -> None:
         assert_close(second(id_, theta, reml).hessian(), oracle.hessian(own, theta, reml))
 
 
+@pytest.mark.parametrize("id_", [id_ for id_, design in DESIGNS.items() if len(design.problem.factors) > 1])
+def test_the_leading_factor_of_large_components_is_eliminated_first(id_: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jaxlmm.pls.leading.LARGE", 2)
+    monkeypatch.setattr("jaxlmm.pls.leading.SHARE", 0.0)
+    monkeypatch.setattr("jaxlmm.pls.leading.ROWS", 16)
+    design, own = DESIGNS[id_], in_standard_coordinates(DESIGNS[id_].problem, model(id_))
+    for theta in thetas(design):
+        assert_close(second(id_, theta, True).hessian(), oracle.hessian(own, theta, True))
+
+
 @each_design
 def test_log_determinant_and_cross_products(id_: str) -> None:
     design, own = DESIGNS[id_], in_standard_coordinates(DESIGNS[id_].problem, model(id_))

@@ -102,7 +102,14 @@ def left_out(group: str) -> Callable[[Any], np.ndarray]:
 
 QUESTIONS = (
     Question(
-        "Satterthwaite, sleepstudy", SLEEP, bundled("sleepstudy"), "Subject", df("satterthwaite"), "lmerTest", SATTERTHWAITE, {}
+        "Satterthwaite, sleepstudy",
+        SLEEP,
+        bundled("sleepstudy"),
+        "Subject",
+        df("satterthwaite"),
+        "lmerTest",
+        SATTERTHWAITE,
+        {},
     ),
     Question(
         "Satterthwaite, InstEval",
@@ -165,10 +172,24 @@ QUESTIONS = (
         {},
     ),
     Question(
-        "without each of 60 schools, egsingle", SCHOOLS, egsingle, "schoolid,childid", left_out("schoolid"), "lme4", INFLUENCE, {}
+        "without each of 60 schools, egsingle",
+        SCHOOLS,
+        egsingle,
+        "schoolid,childid",
+        left_out("schoolid"),
+        "lme4",
+        INFLUENCE,
+        {},
     ),
     Question(
-        "without each of 1,721 children, egsingle", SCHOOLS, egsingle, "schoolid,childid", left_out("childid:schoolid"), "", "", {}
+        "without each of 1,721 children, egsingle",
+        SCHOOLS,
+        egsingle,
+        "schoolid,childid",
+        left_out("childid:schoolid"),
+        "",
+        "",
+        {},
     ),
 )
 
@@ -220,10 +241,15 @@ def main() -> None:
         print(rows[-2:], flush=True)
     frame = pd.DataFrame(rows).assign(machine=machine())
     frame.to_csv(HERE / "inference.csv", index=False)
-    lines = ["| question | package | seconds | first call | jaxlmm is faster by | largest relative difference |", "|---|" * 1]
+    lines = [
+        "| question | package | seconds | first call | jaxlmm is faster by | largest relative difference |",
+        "|---|" * 1,
+    ]
     lines[1] = "|---|---|---|---|---|---|"
     for row in frame.to_dict("records"):
-        shown = [("" if pd.isna(row[name]) else f"{row[name]:{form}}") for name, form in (("first", ".3g"), ("ratio", ".0f"))]
+        shown = [
+            ("" if pd.isna(row[name]) else f"{row[name]:{form}}") for name, form in (("first", ".3g"), ("ratio", ".0f"))
+        ]
         far = "" if pd.isna(row["furthest"]) else f"{row['furthest']:.1g}"
         seconds = row.get("note") if pd.isna(row["seconds"]) else f"{row['seconds']:.3g}"
         faster = f"{shown[1]} ×" if shown[1] else ""

@@ -21,12 +21,18 @@ ROWS = 2**20
 
 
 def row_forms(
-    second: SecondOrder, x: np.ndarray, z: Sequence[np.ndarray | None], codes: Sequence[np.ndarray | None]
+    second: SecondOrder,
+    phi: np.ndarray,
+    x: np.ndarray,
+    z: Sequence[np.ndarray | None],
+    codes: Sequence[np.ndarray | None],
 ) -> np.ndarray:
     """Forms (r,) of rows in standard coordinates.
 
     Parameters
     ----------
+    phi : (p, p) array
+        Φ.
     x : (r, p) array
         Fixed-effects columns.
     z : list of (r, k) arrays or None
@@ -54,7 +60,7 @@ def row_forms(
                 block = np.where(component[:, :, None] == component[:, None], block, 0.0)
                 answer[part] += np.einsum("ra,rab,rb->r", values, block, values)
                 left[part] -= np.einsum("ra,rap->rp", values, moved[component, columns])
-    return answer + np.einsum("rp,pq,rq->r", left, second.phi, left)
+    return answer + np.einsum("rp,pq,rq->r", left, phi, left)
 
 
 def _here(place: pls.Places, codes: np.ndarray, stack: int, begin: int, end: int) -> np.ndarray:

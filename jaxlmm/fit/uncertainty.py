@@ -15,6 +15,9 @@ from jaxlmm.fit.record import Fit, Model
 from jaxlmm.fit.row_forms import row_forms
 from jaxlmm.fit.second_order import LARGEST, SecondOrder
 
+SMALL, MANY = 1500, 2000
+"""Columns of a component that is inverted for any number of rows, and number of rows for which a larger one is."""
+
 CHUNK = 256
 """Vectors per call of `prediction_variances`; bounds memory at CHUNK times the number of random effects."""
 
@@ -55,9 +58,12 @@ def prediction_variances(
     """
     coordinates = model.coordinates
     fixed = x @ coordinates.transform
-    if pls.largest_component(model.gram) <= LARGEST:
+    size = pls.largest_component(model.gram)
+    if size <= SMALL or (len(x) > MANY and size <= LARGEST):
+        back = np.linalg.inv(coordinates.transform)
+        phi = coordinates.weight_scale * back @ fit.unscaled_vcov @ back.T
         standard = [None if own is None else own @ a for own, a in zip(z, coordinates.factor_maps, strict=True)]
-        return fit.sigma**2 / coordinates.weight_scale * row_forms(SecondOrder(model, fit), fixed, standard, codes)
+        return fit.sigma**2 / coordinates.weight_scale * row_forms(SecondOrder(model, fit), phi, fixed, standard, codes)
     plan, reduced = expanded_reduction(model)
     fixed = np.pad(fixed, [(0, 0), (0, pls.bucket(fixed.shape[1]) - fixed.shape[1])])
     theta = jnp.asarray(fit.standard_theta)

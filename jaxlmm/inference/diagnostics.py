@@ -28,7 +28,7 @@ def leverages(design: Design, second: SecondOrder) -> np.ndarray:
     coordinates = second.model.coordinates
     z = [block.z @ a for block, a in zip(design.random, coordinates.factor_maps, strict=True)]
     x = design.x[:, coordinates.kept] @ coordinates.transform
-    forms = row_forms(second, x, z, [block.codes for block in design.random])
+    forms = row_forms(second, second.phi, x, z, [block.codes for block in design.random])
     weights = np.ones(design.n_obs) if design.weights is None else design.weights
     return weights / coordinates.weight_scale * forms
 

@@ -140,6 +140,8 @@ class Judgements(VarianceJudgements):
         Machine  1755.263  877.632       2    46.0  87.798      0.0
         """
         refuse(elsewhere, NOT_IN_ANOVA, "anova()")
+        if isinstance(type, Judgements):
+            raise DataError("anova() of a fit tests its own terms; to compare fits write jaxlmm.anova(m1, m2)")
         f = self._fitted
         return f_table(f.frame, f.reference, type, f.method(ddf, information))
 

@@ -162,7 +162,8 @@ def test_forms_of_rows(id_: str) -> None:
         henderson = both.T @ (own.w[:, None] * both)
         henderson[: z.shape[1], : z.shape[1]] += np.eye(z.shape[1])
         expected = np.einsum("na,ab,nb->n", both, np.linalg.inv(henderson), both)
-        ours = row_forms(second(id_, theta, True), own.x, [f.z for f in own.factors], [f.codes for f in own.factors])
+        found, z_own, codes = second(id_, theta, True), [f.z for f in own.factors], [f.codes for f in own.factors]
+        ours = row_forms(found, found.phi, own.x, z_own, codes)
         assert_close(ours, expected)
 
 

@@ -1,7 +1,7 @@
-"""Degrees of freedom, profiles and influence against lmerTest, pbkrtest and lme4: `python benchmarks/inference.py`, idle machine.
+"""Degrees of freedom, profiles, influence beside lmerTest, pbkrtest, lme4: `python benchmarks/inference.py`, machine idle.
 
-Seconds of one question about a model that is fitted already, of jaxlmm after a first call that is not counted (`first`), and the
-largest difference of the answers. Writes `inference.csv` and `inference.md`.
+Seconds of one question about a model that is fitted already, of jaxlmm after a first call that is not counted (`first`),
+and the largest difference of the answers. Writes `inference.csv` and `inference.md`.
 """
 
 from __future__ import annotations

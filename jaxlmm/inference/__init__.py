@@ -8,7 +8,7 @@ from jaxlmm.inference.predict import predict
 from jaxlmm.inference.profile import Curve, Profiler, as_frame, limits, profiled
 from jaxlmm.inference.reference import DDF_METHODS, OF_LANES, FTest, Method, Reference, check_ddf
 from jaxlmm.inference.rlrt import RestrictedTest, exact_test
-from jaxlmm.inference.variance_errors import variance_covariance
+from jaxlmm.inference.variance_errors import standard_errors, variance_covariance
 from jaxlmm.inference.wald import p_values, wald_interval
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "predict",
     "profiled",
     "random_table",
+    "standard_errors",
     "variance_covariance",
     "wald_interval",
 ]

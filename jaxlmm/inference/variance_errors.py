@@ -63,6 +63,12 @@ def variance_covariance(frame: Frame, reference: Reference, scale: str, informat
     return pd.DataFrame(matrix @ covariance @ matrix.T, index=names, columns=names)
 
 
+def standard_errors(covariance: pd.DataFrame) -> pd.Series:
+    """Roots of the diagonal; NaN where an information that is not positive definite leaves no variance."""
+    diagonal = np.diagonal(covariance)
+    return pd.Series(np.sqrt(np.where(diagonal > 0, diagonal, np.nan)), index=covariance.index)
+
+
 def _in_users_units(reference: Reference, information: str) -> tuple[np.ndarray, list[np.ndarray]]:
     """Covariance (m + 1, m + 1) of the residual variance and the elements of the covariance matrices, and those matrices."""
     fit, coordinates, second = reference.fit, reference.model.coordinates, reference.second

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from jaxlmm.errors import DataError, DesignError
-from jaxlmm.inference import Method, p_values, variance_covariance, wald_interval
+from jaxlmm.inference import Method, p_values, standard_errors, variance_covariance, wald_interval
 from jaxlmm.report.components import ranef_long, terms
 from jaxlmm.report.record import Fitted
 from jaxlmm.report.rows import fitted_values, response
@@ -115,8 +115,7 @@ def _with_errors(fitted: Fitted, table: pd.DataFrame) -> pd.DataFrame:
         covariance = variance_covariance(fitted.frame, fitted.reference, "sd", "observed")
     except DesignError:
         return table
-    errors = pd.Series(np.sqrt(np.diagonal(covariance)), index=covariance.index)
-    return table.assign(std_error=errors.reindex(table["term"] + "|" + table["group"]).to_numpy())
+    return table.assign(std_error=standard_errors(covariance).reindex(table["term"] + "|" + table["group"]).to_numpy())
 
 
 def _modes(fitted: Fitted, level: float, variances) -> pd.DataFrame:

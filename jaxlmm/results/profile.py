@@ -7,7 +7,7 @@ import functools
 import pandas as pd
 
 from jaxlmm.fit import fit_model
-from jaxlmm.inference import Curve, Profiler, as_frame, limits, profiled, variance_covariance
+from jaxlmm.inference import Curve, Profiler, as_frame, limits, profiled, standard_errors, variance_covariance
 from jaxlmm.inference.reference import Reference
 from jaxlmm.inference.wald import check_level
 from jaxlmm.precision import double
@@ -80,7 +80,7 @@ def profile_of(fitted: Fitted) -> Profile:
     fit = fitted.fit if not fitted.fit.reml else fit_model(fitted.model, False)
     reference = Reference(fitted.model, fit)
     errors = variance_covariance(fitted.frame, reference, "sd", "observed")
-    own = errors.loc[columns_by_theta(fitted), columns_by_theta(fitted)].to_numpy().diagonal() ** 0.5
+    own = standard_errors(errors).reindex(columns_by_theta(fitted))
     spread = dict(zip(names_by_theta(fitted), own, strict=True))
     spread |= dict(zip(fitted.coefficients, fit.sigma * fit.unscaled_vcov.diagonal() ** 0.5, strict=True))
     profiler = Profiler(fitted.model, fit)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from scipy import stats
 
@@ -54,13 +56,19 @@ def half_widths(df: np.ndarray, level: float, adjust: str, means: int | None) ->
     """Half-widths of intervals in standard errors: Tukey's, Bonferroni's (for Holm's, too), Šidák's, or each alone."""
     m = df.size
     if adjust == "tukey" and means is not None and means > 2:
-        return stats.studentized_range.ppf(level, means, _finite(df)) / np.sqrt(2.0)
+        return np.array([_range_quantile(level, means, float(f"{own:.9g}")) for own in _finite(df)]) / np.sqrt(2.0)
     tail = 1.0 - level
     if adjust in ("bonferroni", "holm"):
         tail = tail / m
     elif adjust == "sidak":
         tail = 1.0 - level ** (1.0 / m)
     return stats.t.ppf(1.0 - 0.5 * tail, df)
+
+
+@functools.lru_cache(maxsize=4096)
+def _range_quantile(level: float, means: int, df: float) -> float:
+    """Quantile of the studentized range: a search, each step of which is an integral."""
+    return float(stats.studentized_range.ppf(level, means, df))
 
 
 def _finite(df: np.ndarray) -> np.ndarray:

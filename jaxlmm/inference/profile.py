@@ -33,6 +33,9 @@ FAR, ROUNDS = 3.6, 12
 ITERATIONS, TOLERANCE = 100, 1e-10
 """Newton steps of a lane, and the predicted decrease of the deviance at which it stops."""
 
+AWAY = 0.05
+"""Step, relative to the parameters, along a direction of negative curvature that has no slope."""
+
 LIMIT_ROUNDS, LIMIT = 8, 1e-7
 """How often a limit is improved, and the error of ζ that is left."""
 
@@ -108,7 +111,8 @@ class Profiler:
             When a lane finds no minimum.
         """
         lanes = [_Lanes(curve.family, fixed, curve.nearest(fixed)) for curve, fixed in asked]
-        with one_blas_thread(wanted=self._largest < LARGE):
+        # A step too far may overflow; it is not taken.
+        with one_blas_thread(wanted=self._largest < LARGE), np.errstate(all="ignore"):
             self._minimize(lanes)
         answer = []
         for (curve, fixed), own in zip(asked, lanes, strict=True):
@@ -126,15 +130,10 @@ class Profiler:
             tried = [(own, part) for own, part in tried if part.size]
             if not tried:
                 break
-            steps = [own.step(part) for own, part in tried]
-            points = self._evaluate(
-                [
-                    (own.family, own.phi[part] + step, own.fixed[part])
-                    for (own, part), step in zip(tried, steps, strict=True)
-                ]
-            )
-            for (own, part), step, point in zip(tried, steps, points, strict=True):
-                own.take(part, step, point)
+            there = [np.maximum(own.phi[part] + own.step(part), own.family.lowest) for own, part in tried]
+            asked = [(own.family, phi, own.fixed[part]) for (own, part), phi in zip(tried, there, strict=True)]
+            for (own, part), phi, point in zip(tried, there, self._evaluate(asked), strict=True):
+                own.take(part, phi, point)
         for own in lanes:
             lost = own.running | own.failed
             if lost.any():
@@ -192,16 +191,22 @@ class _Lanes:
     def step(self, part: np.ndarray) -> np.ndarray:
         """Newton's step, with curvatures turned positive, in a ball whose size is relative to the parameters'."""
         scale = np.maximum(np.abs(self.phi[part]), 1.0)
+        # What is at its bound, and would fall if it could go beyond, stays there.
+        held = (self.phi[part] <= self.family.lowest) & (self.gradient[part] >= 0.0)
+        scale = np.where(held, 0.0, scale)
         values, vectors = np.linalg.eigh(self.hessian[part] * scale[:, :, None] * scale[:, None])
         floor = 1e-9 * np.abs(values).max(axis=1, initial=0.0, keepdims=True) + 1e-12
         along = np.einsum("rij,ri->rj", vectors, self.gradient[part] * scale)
         inner = -along / np.maximum(np.abs(values), floor)
+        # The deviance is even in each column of Λ: on a saddle at zero no slope leads away, but the curvature does.
+        stuck = (values < -floor) & (np.abs(inner) < AWAY)
+        inner = np.where(stuck, np.where(inner < 0, -AWAY, AWAY), inner)
         length = np.linalg.norm(inner, axis=1)
         inner *= np.minimum(1.0, self.radius[part] / np.maximum(length, 1e-300))[:, None]
         self.predicted[part] = -np.sum(inner * along + 0.5 * values * inner**2, axis=1)
         return np.einsum("rij,rj->ri", vectors, inner) * scale
 
-    def take(self, part: np.ndarray, step: np.ndarray, point: Point) -> None:
+    def take(self, part: np.ndarray, phi: np.ndarray, point: Point) -> None:
         """Keep what lowers the deviance, resize the balls, and stop what is done."""
         value, gradient, hessian = point
         noise = 1e-13 * np.maximum(np.abs(self.value[part]), 1.0)
@@ -217,7 +222,7 @@ class _Lanes:
         shrunk = np.where(ratio < 0.25, 0.25, np.where(ratio > 0.75, 2.0, 1.0))
         self.radius[part] = np.minimum(self.radius[part] * shrunk, 1e3)
         kept = part[taken]
-        self.phi[kept] += step[taken]
+        self.phi[kept] = phi[taken]
         self.value[kept], self.gradient[kept], self.hessian[kept] = value[taken], gradient[taken], hessian[taken]
         stuck = ~done & (self.radius[part] < 1e-9)
         self.running[part[done | stuck]] = False
@@ -288,7 +293,7 @@ def _families(frame: Frame, space: Space):
             elif i == j:
                 yield name, Family(space, "sd", f, _first(k, block, [i]), block.start, float(sd[i])), (0.0, np.inf)
             else:
-                value = sigma[i, j] / (sd[i] * sd[j]) if sd[i] * sd[j] > 0 else 0.0
+                value = np.clip(sigma[i, j] / (sd[i] * sd[j]), -1.0, 1.0) if sd[i] * sd[j] > 0 else 0.0
                 yield name, Family(space, "cor", f, _first(k, block, [j, i]), block.start, float(value)), (-1.0, 1.0)
     nothing = np.arange(0)
     yield ".sigma", Family(space, "sigma", 0, nothing, 0, fit.sigma), (1e-3 * fit.sigma, np.inf)

@@ -109,7 +109,16 @@ class Family:
             below = theta[self._slot(1, 0)], theta[self._slot(1, 1)]
             theta[self._slot(1, 1)] = np.hypot(*below)
             theta = np.delete(theta, self._slot(1, 0))
-        return np.tile(theta, (lanes, 1))
+        return np.tile(np.where(self.lowest == 0.0, np.abs(theta), theta), (lanes, 1))
+
+    @functools.cached_property
+    def lowest(self) -> np.ndarray:
+        """Bounds (d,) of φ: both factors of a correlation are positive, for with one negative it would change its sign."""
+        answer = np.full(len(self.space.linear), -np.inf)
+        if self.kind == "cor":
+            answer[[self._slot(0, 0), self._slot(1, 1)]] = 0.0
+            answer = np.delete(answer, self._slot(1, 0))
+        return answer
 
     def sigmas(self, phi: np.ndarray, fixed: np.ndarray) -> list[np.ndarray]:
         """Covariance matrices (R, k, k) of each factor in standard coordinates."""

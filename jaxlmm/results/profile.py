@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from jaxlmm.design.table import as_floats
+from jaxlmm.errors import DataError
 from jaxlmm.fit import fit_model
 from jaxlmm.inference import Curve, Profiler, as_frame, limits, profiled, standard_errors, variance_covariance
 from jaxlmm.inference.reference import Reference
@@ -44,6 +48,47 @@ class Profile:
     def frame(self) -> pd.DataFrame:
         """One row per point: parameter, value, zeta (the signed square root of what the deviance is above its minimum)."""
         return as_frame(self._curves)
+
+    @double
+    def zeta(self, parameter: str, values: Any) -> pd.Series:
+        """ζ at values of a parameter, all others at their best.
+
+        Parameters
+        ----------
+        parameter : str
+            A name in `frame`.
+        values : array
+            Where; a standard deviation is not negative, and a correlation between -1 and 1.
+
+        Returns
+        -------
+        pandas.Series
+            On the values.
+
+        Raises
+        ------
+        DataError
+            When there is no such parameter, or a value is outside its bounds.
+        ConvergenceError
+            When the others have no minimum there.
+
+        Examples
+        --------
+        >>> import jaxlmm
+        >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"))
+        >>> fit.profile().zeta(".sig01", [0, 60]).round(2).to_dict()
+        {0.0: -2.32, 60.0: 1.19}
+        """
+        known = {curve.name: curve for curve in self._curves}
+        if parameter not in known:
+            raise DataError(f"{parameter!r} is no parameter of this profile; those are: {', '.join(map(repr, known))}")
+        curve, asked = known[parameter], np.atleast_1d(as_floats(values, "values"))
+        low, high = curve.bounds
+        if not ((asked >= low) & (asked <= high)).all():
+            raise DataError(f"values of {parameter!r} lie between {low:g} and {high:g}; one of those given does not")
+        (found,) = self._profiler.extend([(curve, np.unique(asked))])
+        places = np.abs(asked[:, None] - found.values).argmin(axis=1)
+        return pd.Series(found.zeta[places], index=asked, name="zeta")
 
     @double
     def conf_int(self, level: float = 0.95) -> pd.DataFrame:

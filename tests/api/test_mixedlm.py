@@ -302,7 +302,9 @@ def _by_statsmodels(formula, data, reml, arguments):
 
 
 @pytest.mark.parametrize("reml", [True, False], ids=["REML", "ML"])
-@pytest.mark.parametrize(("formula", "table", "arguments"), AGREEMENT, ids=lambda v: str(v)[:70])
+@pytest.mark.parametrize(
+    ("formula", "table", "arguments"), AGREEMENT, ids=lambda v: "table" if callable(v) else str(v)[:70]
+)
 def test_agrees_with_statsmodels(formula, table, arguments, reml):
     # statsmodels stops when its gradient is about 1e-8 of the criterion or cannot be lowered further, which leaves
     # variances right to about 1e-5 and everything that depends on them to second order, the criterion, to 1e-9.

@@ -1,4 +1,4 @@
-"""The bridge to marginaleffects agrees with our own marginal means, where that package is there with a polars that it can use."""
+"""The bridge to marginaleffects agrees with our marginal means, where that package is there with a polars that it can use."""
 
 from typing import Any
 

@@ -80,7 +80,6 @@ def egsingle() -> pd.DataFrame:
     return data("egsingle").astype({"schoolid": str, "childid": str})
 
 
-KR_R = "pbkrtest::Lb_ddf"
 SATTERTHWAITE = "{f <- lmerTest::as_lmerModLmerTest(m); coef(summary(f))[, 'df']}"
 KENWARD = "{f <- lmerTest::as_lmerModLmerTest(m); coef(summary(f, ddf = 'Kenward-Roger'))[, 'df']}"
 PROFILE = "as.vector(confint(profile(m)))"

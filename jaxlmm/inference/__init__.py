@@ -5,7 +5,8 @@ from jaxlmm.inference.combinations import combinations
 from jaxlmm.inference.likelihood_ratio import Candidate, compare, random_table
 from jaxlmm.inference.new_modes import modes_of
 from jaxlmm.inference.predict import predict
-from jaxlmm.inference.profile import Curve, Profiler, as_frame, limits, profiled
+from jaxlmm.inference.profile import Profiler, limits, profiled
+from jaxlmm.inference.profile_curves import Curve, as_frame
 from jaxlmm.inference.reference import DDF_METHODS, OF_LANES, FTest, Method, Reference, check_ddf
 from jaxlmm.inference.rlrt import RestrictedTest, exact_test
 from jaxlmm.inference.variance_errors import standard_errors, variance_covariance

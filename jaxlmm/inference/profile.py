@@ -8,18 +8,16 @@ the caller holds the double-precision scope.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import numpy as np
-import pandas as pd
 from scipy.stats import norm
 
 from jaxlmm.design import Frame
 from jaxlmm.errors import ConvergenceError
-from jaxlmm.fit import Fit, Model
 from jaxlmm.fit.threads import LARGE, one_blas_thread
+from jaxlmm.inference.profile_curves import Curve, beyond, guess, limit, within
 from jaxlmm.inference.profile_families import Family, Point, Space
-from jaxlmm.pls import Components, components, expand
+from jaxlmm.inference.reference import Reference
+from jaxlmm.pls import Components, expand
 
 WIDTH = 2**24
 """So many numbers the matrices of one batch of lanes may hold."""
@@ -27,8 +25,11 @@ WIDTH = 2**24
 STEPS = (-4.0, -3.25, -2.5, -1.9, -1.3, -0.7, 0.7, 1.3, 1.9, 2.5, 3.25, 4.0)
 """Where each profile is looked at first, in standard errors."""
 
-FAR, ROUNDS = 3.6, 12
-"""|ζ| that a profile reaches on both sides unless its parameter ends there, and how often it is prolonged for that."""
+CERTAIN = 0.3
+"""Standard error of a standard deviation, relative to it, below which its first values are symmetric for a chi-squared."""
+
+ROUNDS = 12
+"""How often curves are prolonged."""
 
 ITERATIONS, TOLERANCE = 100, 1e-10
 """Newton steps of a lane, and the predicted decrease of the deviance at which it stops."""
@@ -36,50 +37,8 @@ ITERATIONS, TOLERANCE = 100, 1e-10
 AWAY = 0.05
 """Step, relative to the parameters, along a direction of negative curvature that has no slope."""
 
-LIMIT_ROUNDS, LIMIT = 8, 1e-7
-"""How often a limit is improved, and the error of ζ that is left."""
-
-
-@dataclass(frozen=True)
-class Curve:
-    """The profile of one parameter.
-
-    Attributes
-    ----------
-    name : str
-        lme4's: ".sig01", ".sigma", or the coefficient's.
-    family : Family
-        What is held fixed.
-    bounds : (float, float)
-        Of the parameter.
-    values, zeta : (m,) arrays
-        Ascending values, and ζ there.
-    phi : (m, d) array
-        All other parameters there.
-    """
-
-    name: str
-    family: Family
-    bounds: tuple[float, float]
-    values: np.ndarray
-    zeta: np.ndarray
-    phi: np.ndarray
-
-    @classmethod
-    def begin(cls, name: str, family: Family, bounds: tuple[float, float]) -> Curve:
-        """The estimate alone, where ζ is zero."""
-        return cls(name, family, bounds, np.array([family.estimate]), np.zeros(1), family.start(1))
-
-    def nearest(self, values: np.ndarray) -> np.ndarray:
-        """Where lanes at other values start: at the nearest value that is known."""
-        return self.phi[np.argmin(np.abs(values[:, None] - self.values), axis=1)]
-
-    def joined(self, values: np.ndarray, zeta: np.ndarray, phi: np.ndarray) -> Curve:
-        """The curve with further points."""
-        values, order = np.unique(np.append(self.values, values), return_index=True)
-        return replace(
-            self, values=values, zeta=np.append(self.zeta, zeta)[order], phi=np.vstack([self.phi, phi])[order]
-        )
+LIMIT_ROUNDS = 8
+"""How often limits are improved."""
 
 
 class Profiler:
@@ -87,12 +46,13 @@ class Profiler:
 
     Parameters
     ----------
-    model, fit : Model, Fit
-        The fit by maximum likelihood.
+    reference : Reference
+        Of the fit by maximum likelihood.
     """
 
-    def __init__(self, model: Model, fit: Fit):
-        self._components: Components = components(model.gram, model.response, model.plan.terms, model.coordinates.n_obs)
+    def __init__(self, reference: Reference):
+        model, fit = reference.model, reference.fit
+        self._components: Components = reference.second.components
         self._largest = max(stack.zz.shape[1] for stack in self._components.stacks)
         space = Space.of(model, fit)
         best = Family(space, "sigma", 0, np.arange(0), 0, fit.sigma)
@@ -110,7 +70,7 @@ class Profiler:
         ConvergenceError
             When a lane finds no minimum.
         """
-        lanes = [_Lanes(curve.family, fixed, curve.nearest(fixed)) for curve, fixed in asked]
+        lanes = [_Lanes(curve.family, fixed, curve.starts(fixed)) for curve, fixed in asked]
         # A step too far may overflow; it is not taken.
         with one_blas_thread(wanted=self._largest < LARGE), np.errstate(all="ignore"):
             self._minimize(lanes)
@@ -126,13 +86,12 @@ class Profiler:
         for own, point in zip(lanes, self._evaluate([(o.family, o.phi, o.fixed) for o in lanes]), strict=True):
             own.begin(point)
         for _ in range(ITERATIONS):
-            tried = [(own, np.flatnonzero(own.running)) for own in lanes]
-            tried = [(own, part) for own, part in tried if part.size]
+            tried = [(own, *own.next()) for own in lanes]
+            tried = [(own, part, phi) for own, part, phi in tried if part.size]
             if not tried:
                 break
-            there = [np.maximum(own.phi[part] + own.step(part), own.family.lowest) for own, part in tried]
-            asked = [(own.family, phi, own.fixed[part]) for (own, part), phi in zip(tried, there, strict=True)]
-            for (own, part), phi, point in zip(tried, there, self._evaluate(asked), strict=True):
+            points = self._evaluate([(own.family, phi, own.fixed[part]) for own, part, phi in tried])
+            for (own, part, phi), point in zip(tried, points, strict=True):
                 own.take(part, phi, point)
         for own in lanes:
             lost = own.running | own.failed
@@ -188,8 +147,22 @@ class _Lanes:
         self.running = np.isfinite(self.value) & np.isfinite(self.hessian).all(axis=(1, 2))
         self.failed = ~self.running
 
-    def step(self, part: np.ndarray) -> np.ndarray:
-        """Newton's step, with curvatures turned positive, in a ball whose size is relative to the parameters'."""
+    def next(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lanes that go on, and where they look next; those that are at their minimum stop."""
+        part = np.flatnonzero(self.running)
+        if not part.size:
+            return part, self.phi[part]
+        step, whole = self._step(part)
+        small = whole & (np.abs(self.predicted[part]) <= TOLERANCE)
+        self.running[part[small]] = False
+        part = part[~small]
+        return part, np.maximum(self.phi[part] + step[~small], self.family.lowest)
+
+    def _step(self, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Newton's step, with curvatures turned positive, in a ball whose size is relative to the parameters'.
+
+        The second answer is whether the step is Newton's own: positive curvatures, and not cut.
+        """
         scale = np.maximum(np.abs(self.phi[part]), 1.0)
         # What is at its bound, and would fall if it could go beyond, stays there.
         held = (self.phi[part] <= self.family.lowest) & (self.gradient[part] >= 0.0)
@@ -202,9 +175,10 @@ class _Lanes:
         stuck = (values < -floor) & (np.abs(inner) < AWAY)
         inner = np.where(stuck, np.where(inner < 0, -AWAY, AWAY), inner)
         length = np.linalg.norm(inner, axis=1)
+        whole = (length <= self.radius[part]) & (values > -floor).all(axis=1)
         inner *= np.minimum(1.0, self.radius[part] / np.maximum(length, 1e-300))[:, None]
         self.predicted[part] = -np.sum(inner * along + 0.5 * values * inner**2, axis=1)
-        return np.einsum("rij,rj->ri", vectors, inner) * scale
+        return np.einsum("rij,rj->ri", vectors, inner) * scale, whole
 
     def take(self, part: np.ndarray, phi: np.ndarray, point: Point) -> None:
         """Keep what lowers the deviance, resize the balls, and stop what is done."""
@@ -236,10 +210,16 @@ def profiled(frame: Frame, profiler: Profiler, errors: dict[str, float]) -> list
     for curve in curves:
         error, estimate = errors.get(curve.name, np.nan), curve.family.estimate
         size = error if np.isfinite(error) and error > 0 else max(abs(estimate), 0.1 * fit.sigma) / 2.0
-        asked.append((curve, _within(estimate + size * np.array(STEPS), estimate, curve.bounds)))
+        steps = np.array(STEPS)
+        if curve.family.kind in ("sd", "sigma") and size < CERTAIN * estimate:
+            # A variance's likelihood, that of a chi-squared, is nearly normal in the power -1/3.
+            values = estimate * (1.0 - 2.0 / 3.0 * steps * size / estimate) ** -1.5
+        else:
+            values = estimate + size * steps
+        asked.append((curve, within(values, estimate, curve.bounds)))
     curves = profiler.extend(asked)
     for _ in range(ROUNDS):
-        curves, changed = _extended(profiler, curves, [_beyond(curve) for curve in curves])
+        curves, changed = _extended(profiler, curves, [beyond(curve) for curve in curves])
         if not changed:
             break
     return curves
@@ -262,19 +242,13 @@ def limits(profiler: Profiler, curves: list[Curve], level: float) -> tuple[np.nd
     wanted = norm.ppf(0.5 + 0.5 * level)
     for _ in range(LIMIT_ROUNDS):
         more = [
-            np.array([own for side in (-1.0, 1.0) if (own := _guess(c, side * wanted)) is not None]) for c in curves
+            np.array([own for side in (-1.0, 1.0) if (own := guess(c, side * wanted)) is not None]) for c in curves
         ]
         curves, changed = _extended(profiler, curves, more)
         if not changed:
             break
-    found = np.array([[_limit(curve, side * wanted) for side in (-1.0, 1.0)] for curve in curves])
+    found = np.array([[limit(curve, side * wanted) for side in (-1.0, 1.0)] for curve in curves])
     return found[:, 0], found[:, 1]
-
-
-def as_frame(curves: list[Curve]) -> pd.DataFrame:
-    """One row per point: parameter, value, zeta."""
-    parts = [pd.DataFrame({"parameter": c.name, "value": c.values, "zeta": c.zeta}) for c in curves]
-    return pd.concat(parts, ignore_index=True)
 
 
 def _families(frame: Frame, space: Space):
@@ -305,54 +279,3 @@ def _first(k: int, block: slice, first: list[int]) -> np.ndarray:
     """Rows of a factor with some of a term's rows before the others of it."""
     own = [*first, *(i for i in range(block.start, block.stop) if i not in first)]
     return np.array([*range(block.start), *own, *range(block.stop, k)])
-
-
-def _within(values: np.ndarray, estimate: float, bounds: tuple[float, float]) -> np.ndarray:
-    """Values inside the bounds: those that would lie outside are moved between the estimate and the bound."""
-    low, high = bounds
-    below, above = values[values < estimate], values[values > estimate]
-    if below.min() < low:
-        below = low + (estimate - low) * np.linspace(0.0, 1.0, below.size + 1)[:-1]
-    if above.max() > high:
-        above = high - (high - estimate) * np.linspace(1.0, 0.0, above.size + 1)[1:]
-    return np.unique(np.concatenate([below, above]))
-
-
-def _beyond(curve: Curve) -> np.ndarray:
-    """Further values on the sides where ζ does not reach far enough."""
-    answer = []
-    low, high = curve.bounds
-    spread = curve.values[-1] - curve.values[0]
-    if curve.zeta[-1] < FAR and curve.values[-1] < high:
-        answer.append(
-            min(curve.values[-1] + 0.5 * spread, 0.5 * (curve.values[-1] + high) if np.isfinite(high) else np.inf)
-        )
-    if curve.zeta[0] > -FAR and curve.values[0] > low:
-        answer.append(max(curve.values[0] - 0.5 * spread, low if np.isfinite(low) else -np.inf))
-    return np.array(answer)
-
-
-def _guess(curve: Curve, target: float) -> float | None:
-    """Where ζ is `target`, by interpolation of its inverse; None where it does not reach so far, or is known there."""
-    zeta, values = curve.zeta, curve.values
-    if not zeta[0] < target < zeta[-1] or np.abs(zeta - target).min() < LIMIT:
-        return None
-    at = int(np.clip(np.searchsorted(np.maximum.accumulate(zeta), target), 1, zeta.size - 1))
-    near = slice(max(at - 2, 0), at + 2)
-    own, points = zeta[near], values[near]
-    low, high = values[at - 1], values[at]
-    # Lagrange's polynomial through the two points on either side; the middle where that does not lie between them.
-    others = [np.delete(own, i) for i in range(own.size)]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shares = np.array([np.prod((target - rest) / (own[i] - rest)) for i, rest in enumerate(others)])
-    guess = float(shares @ points)
-    return guess if low < guess < high else 0.5 * (low + high)
-
-
-def _limit(curve: Curve, target: float) -> float:
-    """The value whose ζ is nearest to `target`; a bound where ζ does not reach it."""
-    if target < curve.zeta[0]:
-        return curve.bounds[0]
-    if target > curve.zeta[-1]:
-        return curve.bounds[1]
-    return float(curve.values[np.argmin(np.abs(curve.zeta - target))])

@@ -128,7 +128,7 @@ def profile_of(fitted: Fitted) -> Profile:
     own = standard_errors(errors).reindex(columns_by_theta(fitted))
     spread = dict(zip(names_by_theta(fitted), own, strict=True))
     spread |= dict(zip(fitted.coefficients, fit.sigma * fit.unscaled_vcov.diagonal() ** 0.5, strict=True))
-    profiler = Profiler(fitted.model, fit)
+    profiler = Profiler(reference)
     return Profile(fitted, profiler, profiled(fitted.frame, profiler, spread))
 
 

@@ -15,7 +15,7 @@ from jaxlmm.design import Frame
 from jaxlmm.errors import ConvergenceError
 from jaxlmm.fit.threads import LARGE, one_blas_thread
 from jaxlmm.inference.profile_curves import Curve, beyond, guess, limit, within
-from jaxlmm.inference.profile_families import Family, Point, Space
+from jaxlmm.inference.profile_families import Family, Point, Space, least_squares
 from jaxlmm.inference.reference import Reference
 from jaxlmm.pls import Components, expand
 
@@ -37,6 +37,9 @@ ITERATIONS, TOLERANCE = 100, 1e-10
 AWAY = 0.05
 """Step, relative to the parameters, along a direction of negative curvature that has no slope."""
 
+LOWER = 1e-5
+"""So much lower than the fit's deviance may that of a lane be by rounding, and by how far the fit may be from its minimum."""
+
 LIMIT_ROUNDS = 8
 """How often limits are improved."""
 
@@ -54,13 +57,12 @@ class Profiler:
         model, fit = reference.model, reference.fit
         self._components: Components = reference.second.components
         self._largest = max(stack.zz.shape[1] for stack in self._components.stacks)
-        space = Space.of(model, fit)
-        best = Family(space, "sigma", 0, np.arange(0), 0, fit.sigma)
-        at = self._evaluate([(best, best.start(1), np.array([fit.sigma]))])[0]
-        self.space, self.lowest = space, float(at[0][0])
+        self.space = Space.of(model, fit)
+        # At the estimates themselves: lanes start a little off the boundary where these lie on it.
+        at, n = reference.second.expansion, model.coordinates.n_obs
+        self._profiled = float(at.logdet[0] + n * np.log(least_squares(at)[0][0]))
         # Deviances with σ profiled out leave out n, and r² stands for σ².
-        n = model.coordinates.n_obs
-        self._profiled = self.lowest - n + n * np.log(n)
+        self.lowest = self._profiled + n - n * np.log(n)
 
     def extend(self, asked: list[tuple[Curve, np.ndarray]]) -> list[Curve]:
         """Curves with ζ at further values, all at once.
@@ -68,7 +70,7 @@ class Profiler:
         Raises
         ------
         ConvergenceError
-            When a lane finds no minimum.
+            When a lane finds no minimum, or a lower one than the fit.
         """
         lanes = [_Lanes(curve.family, fixed, curve.starts(fixed)) for curve, fixed in asked]
         # A step too far may overflow; it is not taken.
@@ -77,7 +79,13 @@ class Profiler:
         answer = []
         for (curve, fixed), own in zip(asked, lanes, strict=True):
             lowest = self._profiled if curve.family.kind in ("cor", "beta") else self.lowest
-            height = np.sqrt(np.maximum(own.value - lowest, 0.0))
+            rise = own.value - lowest
+            if rise.min() < -LOWER:
+                raise ConvergenceError(
+                    f"with {curve.name} held at {fixed[rise.argmin()]:.6g} the deviance is {-rise.min():.3g} lower than at "
+                    "the maximum likelihood that was found, which is a local one; fit again with Control(start=...)"
+                )
+            height = np.sqrt(np.maximum(rise, 0.0))
             answer.append(curve.joined(fixed, np.sign(fixed - curve.family.estimate) * height, own.phi))
         return answer
 
@@ -209,7 +217,10 @@ def profiled(frame: Frame, profiler: Profiler, errors: dict[str, float]) -> list
     curves, asked = [Curve.begin(*own) for own in families], []
     for curve in curves:
         error, estimate = errors.get(curve.name, np.nan), curve.family.estimate
-        size = error if np.isfinite(error) and error > 0 else max(abs(estimate), 0.1 * fit.sigma) / 2.0
+        unknown = max(abs(estimate), 0.1 * fit.sigma) / 2.0
+        if curve.family.kind == "sigma":
+            unknown = estimate / np.sqrt(2.0 * profiler.space.model.coordinates.n_obs)
+        size = error if np.isfinite(error) and error > 0 else unknown
         steps = np.array(STEPS)
         if curve.family.kind in ("sd", "sigma") and size < CERTAIN * estimate:
             # A variance's likelihood, that of a chi-squared, is nearly normal in the power -1/3.
@@ -241,9 +252,7 @@ def limits(profiler: Profiler, curves: list[Curve], level: float) -> tuple[np.nd
     """
     wanted = norm.ppf(0.5 + 0.5 * level)
     for _ in range(LIMIT_ROUNDS):
-        more = [
-            np.array([own for side in (-1.0, 1.0) if (own := guess(c, side * wanted)) is not None]) for c in curves
-        ]
+        more = [np.array([own for side in (-1.0, 1.0) if (own := guess(c, side * wanted)) is not None]) for c in curves]
         curves, changed = _extended(profiler, curves, more)
         if not changed:
             break

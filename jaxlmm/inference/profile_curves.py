@@ -107,8 +107,9 @@ def guess(curve: Curve, target: float) -> float | None:
         return None
     at = int(np.clip(np.searchsorted(np.maximum.accumulate(zeta), target), 1, zeta.size - 1))
     near, low, high = _around(at), values[at - 1], values[at]
-    # The middle where the polynomial does not lie between the neighbours.
-    guess = float(_lagrange(zeta[near], target) @ values[near])
+    # The middle where the polynomial does not lie between the neighbours, or where ζ of two of them is the same.
+    with np.errstate(invalid="ignore"):
+        guess = float(_lagrange(zeta[near], target) @ values[near])
     return guess if low < guess < high else 0.5 * (low + high)
 
 

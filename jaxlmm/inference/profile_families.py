@@ -131,7 +131,7 @@ class Family:
         """The deviance and its derivatives in φ."""
         n = self.space.model.coordinates.n_obs
         at = at.columns(self._basis(fixed)) if self.kind == "beta" else at
-        square, d_square, dd_square = _least_squares(at)
+        square, d_square, dd_square = least_squares(at)
         jacobian, curvature = self._derivatives(phi, fixed)
         if self.kind in ("cor", "beta"):
             value = at.logdet + n * np.log(square)
@@ -248,7 +248,7 @@ class Family:
         return basis
 
 
-def _least_squares(at: Expansion) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def least_squares(at: Expansion) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """r² (R,) and its derivatives (R, m), (R, m, m): what is left of y when X is fitted to it."""
     f = at.f
     beta = np.linalg.solve(f[:, :-1, :-1], f[:, :-1, -1:])

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jaxlmm import DataError
+from jaxlmm import DataError, lmer
 from tests.inference.models import fitted, numbers
-from tests.reference.loader import cases
+from tests.reference.loader import cases, data
 from tests.test_reference import fit_of
 
 CASES = numbers("profile")["cases"]
@@ -55,6 +55,18 @@ def test_a_variance_of_zero_has_an_interval_from_zero() -> None:
     limits = fit_of(next(case for case in cases() if case["id"] == "dyestuff2_singular")).conf_int("profile")
     assert limits.loc[".sig01", "lower"] == 0.0
     assert 1.0 < limits.loc[".sig01", "upper"] < 4.0
+
+
+def test_singular_fits_by_refits_with_an_offset() -> None:
+    """ζ of a coefficient is the difference of two deviances, here on the boundary and by the other optimizer."""
+    table = data("oats")
+    table["dose"] = table["nitro"].astype(float)
+    fit = lmer("yield ~ dose + (1 + dose | Block)", table, reml=False)
+    assert fit.certificate.singular
+    profile, there = fit.profile(), fit.params["dose"] + np.array([-30.0, -10.0, 5.0, 20.0])
+    refits = [lmer(f"yield ~ 1 + offset({value} * dose) + (1 + dose | Block)", table, reml=False) for value in there]
+    rises = np.array([refit.objective for refit in refits]) - fit.objective
+    np.testing.assert_allclose(profile.zeta("dose", there) ** 2, rises, rtol=1e-6)
 
 
 def test_bootstrap_intervals_are_those_of_the_bootstrap() -> None:

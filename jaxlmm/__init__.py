@@ -2,7 +2,19 @@
 
 from typing import NoReturn
 
-from jaxlmm.api import MixedLM, anova, fit_many, lmer, load, load_dataset, mixedlm
+from jaxlmm.api import (
+    MixedLM,
+    aggregate,
+    anova,
+    cross_products,
+    fit_many,
+    lmer,
+    lmer_from,
+    load,
+    load_cross_products,
+    load_dataset,
+    mixedlm,
+)
 from jaxlmm.errors import (
     ConvergenceError,
     ConvergenceWarning,
@@ -13,7 +25,7 @@ from jaxlmm.errors import (
     SavedModelError,
 )
 from jaxlmm.fit import Control, compile_cache
-from jaxlmm.results import Bootstrap, ManyFits, MixedModelResults
+from jaxlmm.results import Bootstrap, CrossProducts, ManyFits, MixedModelResults
 from jaxlmm.results.spellings import not_here
 
 __version__ = "0.1.0"
@@ -23,6 +35,7 @@ __all__ = [
     "Control",
     "ConvergenceError",
     "ConvergenceWarning",
+    "CrossProducts",
     "DataError",
     "DesignError",
     "FormulaError",
@@ -31,11 +44,15 @@ __all__ = [
     "MixedLM",
     "MixedModelResults",
     "SavedModelError",
+    "aggregate",
     "anova",
     "compile_cache",
+    "cross_products",
     "fit_many",
     "lmer",
+    "lmer_from",
     "load",
+    "load_cross_products",
     "load_dataset",
     "mixedlm",
 ]

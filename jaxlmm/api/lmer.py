@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from jaxlmm.design import build
+from jaxlmm.design import build, is_source, open_source
 from jaxlmm.errors import DataError, JaxlmmError, located
 from jaxlmm.fit import Control
 from jaxlmm.formula import parse_formula
@@ -14,6 +14,7 @@ from jaxlmm.inference import check_ddf
 from jaxlmm.precision import double
 from jaxlmm.results import MixedModelResults
 from jaxlmm.results.fitting import fit_frame
+from jaxlmm.results.gathering import arguments_of, fit_source
 from jaxlmm.results.spellings import NOT_IN_LMER, refuse
 
 
@@ -29,6 +30,8 @@ def lmer(
     na_action: str = "drop",
     control: Control | None = None,
     trusted: bool = False,
+    counts: str | None = None,
+    within_ss: str | None = None,
     **elsewhere: Any,
 ) -> MixedModelResults:
     """Fit a linear mixed-effects model by REML or maximum likelihood.
@@ -37,8 +40,10 @@ def lmer(
     ----------
     formula : str
         lme4's language: "Reaction ~ Days + (Days | Subject)".
-    data : pandas, polars or pyarrow table, or dict of columns
-        One row per observation.
+    data : pandas, polars or pyarrow table, dict of columns, or a source
+        One row per observation. A source is read and not kept: the path of a Parquet file or folder, a pyarrow Dataset or
+        reader, a DuckDB relation, a polars LazyFrame, an iterator of tables, or a callable that gives one of them, as in
+        `jaxlmm.cross_products`; what needs rows afterwards, such as fitted values, then reads them again.
     reml : bool
         REML (the default), or maximum likelihood.
     weights : str or (n,) array, optional
@@ -61,6 +66,8 @@ def lmer(
         Plan and iteration limit.
     trusted : bool
         Whether the formula may call functions outside the allowlist. A formula from others is text: leave it False.
+    counts, within_ss : str, optional
+        Columns of a table of cells, each of which stands for so many raw rows: see `jaxlmm.cross_products`.
     **elsewhere
         Refused, each with what to write instead: REML, family, subset, method and others of lme4, groups and others of
         statsmodels.
@@ -93,10 +100,14 @@ def lmer(
         raise DataError("the arguments stand the wrong way round: the formula comes first, lmer(formula, data)")
     check_ddf(ddf)
     parsed = parse_formula(formula, trusted=trusted)
+    control = control or Control()
+    if counts is not None or within_ss is not None or is_source(data):
+        arguments = arguments_of(weights, offset, counts, within_ss, contrasts, na_action)
+        fitted = fit_source(parsed, open_source(data), arguments, reml, control, ddf)
+        return MixedModelResults(fitted, control, data)
     try:
         frame = build(parsed, data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action)
     except JaxlmmError as problem:
         raise located(problem, formula) from None
-    control = control or Control()
     fitted = fit_frame(frame, reml, control, ddf, time.perf_counter() - begin)
     return MixedModelResults(fitted, control, data)

@@ -2,23 +2,37 @@
 
 from jaxlmm.design.arrays import Design, RandomEffects
 from jaxlmm.design.build import FactorTerms, Frame, TermColumns, build
+from jaxlmm.design.gathered import Gathered, name_model
+from jaxlmm.design.learnt import Arguments, Learnt
 from jaxlmm.design.levels import Grouping
 from jaxlmm.design.matrices import model_matrix
 from jaxlmm.design.newdata import NewData
 from jaxlmm.design.reduced import Reduction, reductions
 from jaxlmm.design.reduced import without as without_effects
+from jaxlmm.design.sources import CHUNK_ROWS, Source, is_source, open_source
+from jaxlmm.design.stream import Part, RowReader
 
 __all__ = [
+    "CHUNK_ROWS",
+    "Arguments",
     "Design",
     "FactorTerms",
     "Frame",
+    "Gathered",
     "Grouping",
+    "Learnt",
     "NewData",
+    "Part",
     "RandomEffects",
     "Reduction",
+    "RowReader",
+    "Source",
     "TermColumns",
     "build",
+    "is_source",
     "model_matrix",
+    "name_model",
+    "open_source",
     "reductions",
     "without_effects",
 ]

@@ -138,10 +138,13 @@ class Frame:
         Raises
         ------
         DataError
-            When the model was read from a file that holds no rows.
+            When the rows were not kept.
         """
         if self.design.n_obs == 0:
-            raise DataError("this model was loaded from a file without its rows; keep them with save(path, rows=True)")
+            raise DataError(
+                "this model was loaded from a file without its rows, or its rows were read from a source and not kept; keep "
+                "them with save(path, rows=True), or pass lmer() a table in memory"
+            )
         return self.design
 
 
@@ -302,6 +305,20 @@ def lme4_order(n_levels: list[int]) -> list[int]:
     if all(a >= b for a, b in itertools.pairwise(n_levels)):
         return terms
     return sorted(terms, key=lambda i: n_levels[i])[::-1]
+
+
+def without_rows(n_fixed: int, factors: tuple[FactorTerms, ...]) -> Design:
+    """The design of a model whose rows are not kept."""
+    blocks = tuple(
+        RandomEffects(
+            np.zeros(0, np.int32),
+            np.zeros((0, len(own.columns))),
+            own.grouping.n_levels,
+            tuple(term.structure for term in own.terms),
+        )
+        for own in factors
+    )
+    return Design(np.zeros((0, n_fixed)), np.zeros(0), None, blocks)
 
 
 def _aligned(values: Any, data: Any, index: pd.Index, name: str) -> pd.Series | None:

@@ -38,12 +38,15 @@ def check_response(name: str, y: np.ndarray, x: np.ndarray, names: Iterable[str]
             f"every fixed-effects column is zero in every row ({', '.join(names)}), so no coefficient can be estimated; "
             "remove them, or keep the intercept"
         )
-    if np.isin(y, (0.0, 1.0)).all():
-        return (
-            f"the response {name!r} is 0/1: this is a linear probability model; generalized linear mixed models are "
-            "not available yet",
-        )
-    return ()
+    return notice_of_response(name) if np.isin(y, (0.0, 1.0)).all() else ()
+
+
+def notice_of_response(name: str) -> tuple[str, ...]:
+    """What to say of a 0/1 response."""
+    return (
+        f"the response {name!r} is 0/1: this is a linear probability model; generalized linear mixed models are "
+        "not available yet",
+    )
 
 
 def advice_on_response(name: str, table: pd.DataFrame) -> str:

@@ -20,21 +20,29 @@ class Rows:
     Attributes
     ----------
     used : (n_data,) bool array
-        True where no required variable was missing.
+        True where no required variable was missing; of no rows where these were read and not kept.
     index : pandas.Index
         Labels of the used rows.
     missing : dict of str to int
         Number of missing values of each variable that had any.
+    n_data : int
+        Number of rows of the data.
     """
 
     used: np.ndarray
     index: pd.Index
     missing: dict[str, int]
+    n_data: int
+
+    @classmethod
+    def counted(cls, n_data: int, n_used: int, missing: dict[str, int]) -> Rows:
+        """Rows that were counted, and are numbered."""
+        return cls(np.zeros(0, dtype=bool), pd.RangeIndex(n_used), missing, n_data)
 
     @property
     def n_dropped(self) -> int:
         """Number of rows left out."""
-        return int((~self.used).sum())
+        return self.n_data - len(self.index)
 
 
 def shown_row(index: pd.Index, position: int) -> str:
@@ -82,7 +90,7 @@ def complete_rows(table: pd.DataFrame, na_action: str) -> Rows:
         raise DataError(
             f"only one row is complete, {shown_row(table.index[used], 0)}; a mixed model needs several per group"
         )
-    return Rows(used, table.index[used], missing)
+    return Rows(used, table.index[used], missing, used.size)
 
 
 def check_finite(table: pd.DataFrame) -> None:

@@ -88,7 +88,7 @@ def code_levels(table: pd.DataFrame, columns: tuple[str, ...], integers: frozens
         parts.append(levels)
         combined = combined * len(levels) + code
     keys, codes = np.unique(combined, return_inverse=True)
-    labels = parts[0] if len(columns) == 1 else pd.Index(_joined(keys, parts), dtype=object)
+    labels = parts[0] if len(columns) == 1 else pd.Index(joined_labels(keys, parts), dtype=object)
     name = ":".join(columns)
     if not labels.is_unique:
         label = labels[labels.duplicated()][0]
@@ -150,7 +150,7 @@ def _kind(values: pd.Index) -> str:
     return "numbers" if pd.api.types.is_numeric_dtype(values.dtype) else "text"
 
 
-def _joined(keys: np.ndarray, parts: list[pd.Index]) -> list[str]:
+def joined_labels(keys: np.ndarray, parts: list[pd.Index]) -> list[str]:
     """Labels "a:A" of combinations."""
     columns = []
     for levels in reversed(parts):

@@ -49,7 +49,13 @@ class Matrix:
         return replace(self, values=np.empty((0, len(self.names))))
 
 
-def model_matrix(effects: SimpleFormula, table: pd.DataFrame, codings: Codings, part: str) -> Matrix:
+def model_matrix(
+    effects: SimpleFormula,
+    table: pd.DataFrame,
+    codings: Codings,
+    part: str,
+    states: dict[str, dict[str, Any]] | None = None,
+) -> Matrix:
     """Evaluate one part of a formula on complete rows.
 
     Parameters
@@ -62,6 +68,8 @@ def model_matrix(effects: SimpleFormula, table: pd.DataFrame, codings: Codings, 
         Contrasts.
     part : str
         What the columns are, for messages: "fixed effects", "(Days | Subject)".
+    states : dict, optional
+        What transforms know of rows that are not in the table (means, knots), by their calls.
 
     Raises
     ------
@@ -71,8 +79,12 @@ def model_matrix(effects: SimpleFormula, table: pd.DataFrame, codings: Codings, 
     written = codings.write(effects)
     context = {**TRANSFORMS, **codings.context}
 
+    given = {name: dict(state) for name, state in (states or {}).items()}
+
     def evaluate() -> Any:
-        return written.get_model_matrix(table, context=context, output="numpy", na_action="ignore")
+        return written.get_model_matrix(
+            table, context=context, output="numpy", na_action="ignore", transform_state=given
+        )
 
     try:
         matrix = _evaluated(evaluate, part)

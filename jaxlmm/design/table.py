@@ -111,7 +111,7 @@ def read_columns(
             )
         raw = data[name] if isinstance(data, pd.DataFrame) else frame[name]
         column = normalise(raw, name, name in labels)
-        columns[name] = _zero_one(column) if name in numbers else column
+        columns[name] = zero_one(column) if name in numbers else column
     return pd.DataFrame(columns, index=index_of(data, len(frame)))
 
 
@@ -231,7 +231,7 @@ def _truths(raw: pd.Series) -> pd.Series:
     return pd.Series(pd.Categorical(values, categories=[False, True]).remove_unused_categories(), index=raw.index)
 
 
-def _zero_one(column: pd.Series) -> pd.Series:
+def zero_one(column: pd.Series) -> pd.Series:
     """A factor of False and True as the numbers 0 and 1; any other column as it is."""
     if not (isinstance(column.dtype, pd.CategoricalDtype) and pd.api.types.is_bool_dtype(column.cat.categories.dtype)):
         return column

@@ -12,7 +12,7 @@ from jaxlmm.fit.record import Certificate, Fit, Model
 from jaxlmm.fit.row_forms import row_forms
 from jaxlmm.fit.satterthwaite import satterthwaite_df
 from jaxlmm.fit.second_order import INFORMATION, LARGEST, SecondOrder
-from jaxlmm.fit.single import Control, evaluate, fit_model, null_objective, prepare, with_response
+from jaxlmm.fit.single import Control, evaluate, fit_model, null_objective, prepare, prepare_sums, with_response
 from jaxlmm.fit.uncertainty import conditional_variances, prediction_variances
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "numpy_lambdas",
     "prediction_variances",
     "prepare",
+    "prepare_sums",
     "row_forms",
     "satterthwaite_df",
     "with_response",

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxlmm import optimize, pls
 from jaxlmm.covariance import canonical_theta
-from jaxlmm.design import Design
+from jaxlmm.design import CHUNK_ROWS, Design
 from jaxlmm.errors import DesignError
 from jaxlmm.fit import boundary, programs
 from jaxlmm.fit.directions import directions
@@ -48,6 +48,10 @@ class Control:
     start : (n_theta,) array, optional
         Where to start, in the optimizer's own standardized parameters; None takes a moment estimate, which is nearly
         always better.
+    chunk_rows : int
+        Of data that are read from a source: rows in memory at a time.
+    progress : bool
+        Of such data: show a bar (tqdm) with rows per second.
 
     Examples
     --------
@@ -61,6 +65,8 @@ class Control:
     plan: str = "auto"
     max_iterations: int = 500
     start: np.ndarray | None = None
+    chunk_rows: int = CHUNK_ROWS
+    progress: bool = False
 
 
 DEFAULT = Control()
@@ -69,7 +75,12 @@ DEFAULT = Control()
 
 def prepare(design: Design, plan: str = "auto", many_lanes: bool = False) -> Model:
     """Reduce a design to cross-products in standard coordinates and choose a plan, for one response or for many."""
-    gram, response, coordinates = pls.standardize(pls.CrossProducts.from_design(design))
+    return prepare_sums(pls.CrossProducts.from_design(design), plan, many_lanes)
+
+
+def prepare_sums(cross: pls.CrossProducts, plan: str = "auto", many_lanes: bool = False) -> Model:
+    """The same from sums over rows that are elsewhere."""
+    gram, response, coordinates = pls.standardize(cross)
     chosen = pls.choose(gram, coordinates.terms, plan, many_lanes)
     reduced = jax.device_put(pls.reduce(chosen, gram, response, coordinates))
     return Model(gram, response, coordinates, chosen, reduced)

@@ -3,6 +3,7 @@
 from jaxlmm.formula.mixed import (
     MixedFormula,
     RandomEffectsTerm,
+    functions_of,
     parse_effects,
     parse_formula,
     variables_of,
@@ -17,6 +18,7 @@ __all__ = [
     "TRANSFORMS",
     "MixedFormula",
     "RandomEffectsTerm",
+    "functions_of",
     "parse_effects",
     "parse_formula",
     "quote",

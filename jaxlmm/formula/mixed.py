@@ -137,6 +137,11 @@ def variables_of(terms: Iterable[Term]) -> tuple[str, ...]:
     return tuple(names)
 
 
+def functions_of(factor: Factor) -> frozenset[str]:
+    """Return the names of the functions that a factor of a formula calls."""
+    return factor.token.factor.functions if isinstance(factor.token, FactorToken) else frozenset()
+
+
 def parse_formula(text: str, *, trusted: bool = False, one_sided: bool = False) -> MixedFormula:
     """Read a mixed-model formula in lme4's language.
 

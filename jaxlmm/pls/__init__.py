@@ -18,14 +18,17 @@ from jaxlmm.pls.criterion import (
 from jaxlmm.pls.crossprod import CrossProducts
 from jaxlmm.pls.estimates import conditional_variances, estimates, expanded, trim
 from jaxlmm.pls.expansion import Expansion, component_solutions, expand
+from jaxlmm.pls.frames import Frame
 from jaxlmm.pls.grouped import ClassSums, Levels, class_sums, compress_lanes, compress_projected
 from jaxlmm.pls.grouped import modes as grouped_modes
+from jaxlmm.pls.growing import Growing
 from jaxlmm.pls.information import curvature, information, slopes
 from jaxlmm.pls.lane_grams import LaneSums, LevelSums, Products, repeated_lanes, weighted_lanes
 from jaxlmm.pls.plan import Plan, choose, same_partition
 from jaxlmm.pls.protocol import Reduced
+from jaxlmm.pls.recast import placed, recast, without
 from jaxlmm.pls.responses import Residuals, Responder, Responses
-from jaxlmm.pls.rows import Pairs
+from jaxlmm.pls.rows import FactorSums, Pairs
 from jaxlmm.pls.standard import Coordinates, Gram, Response, standardize
 from jaxlmm.pls.starting import starting_theta
 
@@ -35,7 +38,10 @@ __all__ = [
     "Coordinates",
     "CrossProducts",
     "Expansion",
+    "FactorSums",
+    "Frame",
     "Gram",
+    "Growing",
     "LaneSums",
     "LevelSums",
     "Levels",
@@ -69,8 +75,10 @@ __all__ = [
     "largest_component",
     "natural_scale",
     "objective",
+    "placed",
     "profile",
     "quadratic_forms",
+    "recast",
     "reduce",
     "repeated_lanes",
     "same_partition",
@@ -81,4 +89,5 @@ __all__ = [
     "starting_theta",
     "trim",
     "weighted_lanes",
+    "without",
 ]

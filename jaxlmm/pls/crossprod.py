@@ -59,9 +59,10 @@ class CrossProducts:
         """Sums over the rows of both; the two must number their levels alike."""
         other = other.reframe(self.frame, tuple(f.frame for f in self.factors))
         factors = tuple(
-            replace(a, zz=a.zz + b.zz, zf=a.zf + b.zf) for a, b in zip(self.factors, other.factors, strict=True)
+            replace(a, zz=a.zz + b.zz, zf=a.zf + b.zf, rows=_sum_of_rows(a, b))
+            for a, b in zip(self.factors, other.factors, strict=True)
         )
-        pairs = {key: _merge_pairs(self.pairs[key], other.pairs[key]) for key in self.pairs}
+        pairs = {key: merge_pairs(self.pairs[key], other.pairs[key]) for key in self.pairs}
         return CrossProducts(
             factors,
             pairs,
@@ -122,7 +123,8 @@ def _merged_within(a: CrossProducts, b: CrossProducts) -> np.ndarray | None:
     return triangle_of(np.vstack([a.within, b.within, f.reshape(-1, f.shape[2])]))
 
 
-def _merge_pairs(a: Pairs, b: Pairs) -> Pairs:
+def merge_pairs(a: Pairs, b: Pairs) -> Pairs:
+    """Sums over the pairs of both."""
     first, second = np.concatenate([a.first, b.first]), np.concatenate([a.second, b.second])
     width = second.max() + 1
     distinct, where = np.unique(first * width + second, return_inverse=True)
@@ -130,4 +132,11 @@ def _merge_pairs(a: Pairs, b: Pairs) -> Pairs:
     block = np.empty((*a.block.shape[:2], distinct.size))
     for i, j in np.ndindex(block.shape[:2]):
         block[i, j] = np.bincount(where, weights=both[i, j], minlength=distinct.size)
-    return Pairs(distinct // width, distinct % width, block)
+    counts = (a.rows, b.rows)
+    known = None if a.rows is None or b.rows is None else np.concatenate([own for own in counts if own is not None])
+    rows = None if known is None else np.bincount(where, weights=known, minlength=distinct.size)
+    return Pairs(distinct // width, distinct % width, block, rows)
+
+
+def _sum_of_rows(a: FactorSums, b: FactorSums) -> np.ndarray | None:
+    return None if a.rows is None or b.rows is None else a.rows + b.rows

@@ -36,13 +36,16 @@ class FactorSums:
     frame : Frame
         Of the k columns.
     terms : tuple of Structure
-        Covariance structures of the terms.
+        Covariance structures of the terms; none while their columns are raw.
+    rows : (levels,) array or None
+        Number of rows of each level, where it was counted.
     """
 
     zz: np.ndarray
     zf: np.ndarray
     frame: Frame
     terms: tuple[Structure, ...]
+    rows: np.ndarray | None = None
 
     @property
     def n_levels(self) -> int:
@@ -60,11 +63,14 @@ class Pairs:
         Levels of the two factors, sorted by first, then second.
     block : (k_s, k_t, P) array
         Their cross-products.
+    rows : (P,) array or None
+        Number of rows of each pair, where it was counted.
     """
 
     first: np.ndarray
     second: np.ndarray
     block: np.ndarray
+    rows: np.ndarray | None = None
 
 
 class Sums(NamedTuple):

@@ -109,24 +109,30 @@ def ranef(fitted: Fitted, which: str | list[str] | None) -> dict[str, pd.DataFra
     }
 
 
-def ranef_long(fitted: Fitted, which: str | list[str] | None, variances: tuple[np.ndarray, ...]) -> pd.DataFrame:
-    """Conditional modes with standard errors, one row per group, level and effect."""
-    parts = []
+def ranef_parts(
+    fitted: Fitted, which: str | list[str] | None, variances: tuple[np.ndarray, ...], levels: int | None = None
+) -> Iterator[pd.DataFrame]:
+    """Conditional modes with standard errors, one row per group, level and effect, so many levels at a time."""
     for t in chosen(fitted, which):
         factor = fitted.factors[t]
         for k, effect in enumerate(_unique(factor.columns)):
-            parts.append(
-                pd.DataFrame(
+            n_levels = factor.grouping.n_levels
+            for begin in range(0, n_levels, levels or n_levels):
+                part = slice(begin, begin + (levels or n_levels))
+                yield pd.DataFrame(
                     {
                         "group": factor.grouping.name,
-                        "level": factor.grouping.levels,
+                        "level": factor.grouping.levels[part],
                         "effect": effect,
-                        "estimate": fitted.fit.b[t][:, k],
-                        "std_error": np.sqrt(np.maximum(variances[t][:, k, k], 0.0)),
+                        "estimate": fitted.fit.b[t][part, k],
+                        "std_error": np.sqrt(np.maximum(variances[t][part, k, k], 0.0)),
                     }
                 )
-            )
-    return pd.concat(parts, ignore_index=True)
+
+
+def ranef_long(fitted: Fitted, which: str | list[str] | None, variances: tuple[np.ndarray, ...]) -> pd.DataFrame:
+    """All of them in one table."""
+    return pd.concat(ranef_parts(fitted, which, variances), ignore_index=True)
 
 
 def coef(fitted: Fitted, which: str | list[str] | None) -> dict[str, pd.DataFrame]:

@@ -38,7 +38,7 @@ def run(
     """
     parts: list[LaneFits] = []
     done = failed = 0
-    bar = _bar(total, what) if progress else None
+    bar = progress_bar(total, what) if progress else None
     try:
         for one in rounds:
             found = None if checkpoint is None else checkpoint.stored(one.begin, one.end, one.digest)
@@ -64,7 +64,8 @@ def run(
     return parts
 
 
-def _bar(total: int | None, what: str) -> Any:
+def progress_bar(total: int | None, what: str) -> Any:
+    """A bar of tqdm on the standard error, with counts per second."""
     try:
         from tqdm.auto import tqdm
     except ImportError:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxlmm.design import Frame, build
+from jaxlmm.design import Frame, build, is_source, open_source
 from jaxlmm.design.checks import check_response
 from jaxlmm.design.contrasts import still_written
 from jaxlmm.design.kept_rows import shown_row
@@ -19,6 +19,7 @@ from jaxlmm.fit import Control
 from jaxlmm.formula import parse_formula, update_formula, variables_of
 from jaxlmm.report import Fitted
 from jaxlmm.results.fitting import fit_frame
+from jaxlmm.results.gathering import arguments_of, fit_source
 from jaxlmm.results.spellings import NOT_IN_UPDATE, refusal
 
 CHANGES = ("reml", "weights", "offset", "contrasts", "na_action", "ddf")
@@ -103,9 +104,22 @@ def updated(
         # A factor that the new formula does not have, or codes itself, takes its coding along.
         parts = (parsed.fixed, *(term.effects for term in parsed.random))
         arguments["contrasts"] = still_written(frame.arguments["contrasts"], parts)
+    reml, ddf = changes.get("reml", fitted.fit.reml), changes.get("ddf", fitted.ddf)
+    if is_source(data) or "counts" in frame.arguments:
+        source = open_source(data)
+        if not other and not source.replayable:
+            raise DataError(f"{source.described} can be read only once; give the rows again: update(data=...)")
+        given = arguments_of(
+            arguments["weights"],
+            arguments["offset"],
+            frame.arguments.get("counts"),
+            frame.arguments.get("within_ss"),
+            arguments["contrasts"],
+            arguments["na_action"],
+        )
+        return fit_source(parsed, source, given, reml, replace(control, start=None), ddf)
     try:
-        new = build(parsed, data, **arguments)
+        new = build(parsed, data, **{name: arguments[name] for name in ("weights", "offset", "contrasts", "na_action")})
     except JaxlmmError as problem:
         raise located(problem, text) from None
-    reml, ddf = changes.get("reml", fitted.fit.reml), changes.get("ddf", fitted.ddf)
     return fit_frame(new, reml, replace(control, start=None), ddf, time.perf_counter() - begin)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from jaxlmm import report
+from jaxlmm.design import open_source
 from jaxlmm.design.table import check_aligned
 from jaxlmm.errors import DataError
 from jaxlmm.fit import Control
@@ -19,12 +21,64 @@ from jaxlmm.precision import double
 from jaxlmm.report import Fitted
 from jaxlmm.results.estimates import Estimates
 from jaxlmm.results.influence import Influence, influence_of
+from jaxlmm.results.rows_out import augment_to
 
 
 class Diagnostics(Estimates):
     """Diagnostics and robust covariances. `MixedModelResults` is the public class."""
 
     _control: Control
+    _data: Any
+
+    @double
+    def augment(self, to: str | os.PathLike[str] | None = None, source: Any = None) -> Any:
+        """The rows of the fit, with fitted values and residuals beside them.
+
+        Parameters
+        ----------
+        to : path, optional
+            A Parquet file to write instead, part by part: for rows that were read from a source, which are read again. It is
+            there once it is whole.
+        source : optional
+            Where to read rows from, if not where the fit read them: as in `jaxlmm.cross_products`. Its levels must be
+            those of the fit.
+
+        Returns
+        -------
+        pandas.DataFrame, or int
+            The columns that the formula names, in the rows that were used and under their labels, and then fitted,
+            resid, and fixed (the fitted values without random effects); or the number of rows that were written.
+
+        Raises
+        ------
+        DataError
+            When the data has a column of one of those names, the fit has no rows, or its source can be read only once.
+
+        Examples
+        --------
+        >>> import jaxlmm
+        >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"))
+        >>> fit.augment().head(2).round(1)
+            Yield Batch  fitted  resid   fixed
+        0  1545.0     A  1509.9   35.1  1527.5
+        1  1440.0     A  1509.9  -69.9  1527.5
+        """
+        if to is None and source is None:
+            return report.augment(self._fitted)
+        if to is None:
+            raise DataError("augment(source=...) writes what it reads; give it a file, too: augment(to='rows.parquet')")
+        given = self._data if source is None else source
+        if given is None:
+            raise DataError(
+                "this model was loaded from a file without its data; give them: augment(to=..., source=...)"
+            )
+        opened = open_source(given)
+        if source is None and not opened.replayable:
+            raise DataError(
+                f"{opened.described} was read when the model was fitted, and can be read only once; give the rows again: "
+                "augment(to=..., source=...)"
+            )
+        return augment_to(self._fitted, to, opened, self._control.chunk_rows)
 
     def r_squared(self) -> pd.Series:
         """Shares of the variance that the fixed effects explain (marginal), and fixed and random effects (conditional).

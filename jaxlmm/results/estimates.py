@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from jaxlmm.inference import modes_of, p_values
 from jaxlmm.pls import Plan
 from jaxlmm.precision import double
 from jaxlmm.report import Fitted
+from jaxlmm.results.rows_out import ranef_to
 from jaxlmm.results.spellings import not_here
 
 
@@ -199,6 +201,7 @@ class Estimates:
         condvar: bool = False,
         to_arrow: bool = False,
         newdata: Any = None,
+        to: str | os.PathLike[str] | None = None,
     ) -> Any:
         """Conditional modes of the random effects.
 
@@ -213,10 +216,13 @@ class Estimates:
         newdata : table, optional
             Other rows, with the response: the modes of their levels, new or not, given these rows alone and the fit's theta,
             coefficients and sigma.
+        to : path, optional
+            A Parquet file to write the long frame to instead, part by part, its levels as text.
 
         Returns
         -------
-        dict of DataFrames level by effect, or one DataFrame group, level, effect, estimate, std_error
+        dict of DataFrames level by effect, or one DataFrame group, level, effect, estimate, std_error; or the number of rows
+            that were written
 
         Raises
         ------
@@ -240,11 +246,13 @@ class Estimates:
             modes, variances = tuple(b for _, b, _ in found), tuple(v for _, _, v in found)
             frame, fit = replace(fitted.frame, factors=factors), replace(fitted.fit, b=modes)
             fitted = replace(fitted, frame=frame, fit=fit)
-        if condvar:
+        if condvar or to is not None:
             variances = conditional_variances(fitted.model, fitted.fit) if variances is None else variances
-            answer: Any = report.ranef_long(fitted, which, variances)
+            answer: Any = report.ranef_long(fitted, which, variances) if to is None else None
         else:
             answer = report.ranef(fitted, which)
+        if to is not None:
+            return ranef_to(fitted, which, to, variances)
         return report.as_arrow(answer) if to_arrow else answer
 
     def coef(self, which: str | list[str] | None = None) -> dict[str, pd.DataFrame]:

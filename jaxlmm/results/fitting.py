@@ -9,17 +9,24 @@ import numpy as np
 
 from jaxlmm.design import Frame
 from jaxlmm.errors import ConvergenceWarning, DataError, DesignError, callers_level
-from jaxlmm.fit import Certificate, Control, fit_model, prepare, with_response
+from jaxlmm.fit import Certificate, Control, fit_model, prepare, prepare_sums, with_response
+from jaxlmm.pls import CrossProducts
 from jaxlmm.report import Fitted
 
 
 def fit_frame(
-    frame: Frame, reml: bool, control: Control, ddf: str, design_seconds: float, like: Fitted | None = None
+    frame: Frame,
+    reml: bool,
+    control: Control,
+    ddf: str,
+    design_seconds: float,
+    like: Fitted | None = None,
+    cross: CrossProducts | None = None,
 ) -> Fitted:
     """Reduce the design, minimize the criterion, and keep the names beside the numbers.
 
     The caller holds the double-precision scope. With `like`, a fit that differs in the response only, everything but the
-    sums over the response is taken from there.
+    sums over the response is taken from there; with `cross`, the sums over rows that the design does not have.
 
     Raises
     ------
@@ -37,11 +44,12 @@ def fit_frame(
     if ddf == "kenward-roger" and not reml:
         raise DesignError("ddf='kenward-roger' is defined for REML; write reml=True, or ddf='satterthwaite'")
     begin = time.perf_counter()
-    model = (
-        prepare(frame.design, control.plan)
-        if like is None
-        else with_response(like.model, like.shared.responder, frame.design.y)
-    )
+    if cross is not None:
+        model = prepare_sums(cross, control.plan)
+    elif like is not None:
+        model = with_response(like.model, like.shared.responder, frame.design.y)
+    else:
+        model = prepare(frame.design, control.plan)
     middle = time.perf_counter()
     fit = fit_model(model, reml, control)
     end = time.perf_counter()

@@ -275,31 +275,6 @@ class MixedModelResults(Judgements, Diagnostics):
         """
         return report.glance(self._fitted)
 
-    def augment(self) -> pd.DataFrame:
-        """The rows of the fit, with fitted values and residuals beside them.
-
-        Returns
-        -------
-        pandas.DataFrame
-            The columns that the formula names, in the rows that were used and under their labels, and then fitted,
-            resid, and fixed (the fitted values without random effects).
-
-        Raises
-        ------
-        DataError
-            When the data has a column of one of those names, or the fit was loaded without its rows.
-
-        Examples
-        --------
-        >>> import jaxlmm
-        >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"))
-        >>> fit.augment().head(2).round(1)
-            Yield Batch  fitted  resid   fixed
-        0  1545.0     A  1509.9   35.1  1527.5
-        1  1440.0     A  1509.9  -69.9  1527.5
-        """
-        return report.augment(self._fitted)
-
     def __repr__(self) -> str:
         state = (", singular" if self.is_singular else "") + ("" if self.converged else ", NOT CONVERGED")
         return f"<MixedModelResults: {self.formula.strip()!r}, {self.nobs} rows{state}>"

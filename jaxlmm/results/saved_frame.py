@@ -13,7 +13,7 @@ from formulaic.parser.types import Factor
 
 from jaxlmm.covariance import STRUCTURES
 from jaxlmm.design import Design, FactorTerms, Frame, RandomEffects, TermColumns
-from jaxlmm.design.build import offset_effects
+from jaxlmm.design.build import offset_effects, without_rows
 from jaxlmm.design.contrasts import Codings
 from jaxlmm.design.kept_rows import Rows
 from jaxlmm.design.levels import Grouping
@@ -56,8 +56,8 @@ def frame_to_json(frame: Frame, arrays: dict[str, np.ndarray], rows: bool) -> di
             {
                 "name": factor.grouping.name,
                 "columns": list(factor.grouping.columns),
-                "parts": [_plain(levels.tolist()) for levels in factor.grouping.parts],
-                "levels": _plain(factor.grouping.levels.tolist()),
+                "parts": [plain(levels.tolist()) for levels in factor.grouping.parts],
+                "levels": plain(factor.grouping.levels.tolist()),
                 "terms": [
                     [term.source, _matrix(term.matrix), term.structure.name, term.structure.size]
                     for term in factor.terms
@@ -68,8 +68,8 @@ def frame_to_json(frame: Frame, arrays: dict[str, np.ndarray], rows: bool) -> di
         "term_order": [list(pair) for pair in frame.term_order],
         "response": frame.response,
         "has_rows": rows,
-        "n_data": int(frame.rows.used.size),
-        "n_used": int(frame.rows.used.sum()),
+        "n_data": frame.rows.n_data,
+        "n_used": len(frame.rows.index),
         "missing": frame.rows.missing,
         "offsets": [_matrix(matrix) for matrix in frame.offsets],
         "arguments": {name: _argument(frame.arguments[name]) for name in ("weights", "offset")},
@@ -102,11 +102,10 @@ def frame_from_json(saved: dict[str, Any], arrays: dict[str, np.ndarray]) -> Fra
             for (source, matrix, name, size), effect in zip(factor["terms"], effects, strict=True)
         )
         factors.append(FactorTerms(grouping, terms))
-    used = np.arange(saved["n_data"]) < saved["n_used"]
     return Frame(
         formula,
         _design(saved, arrays, factors),
-        Rows(used, _index(saved, arrays), saved["missing"]),
+        Rows(np.zeros(0, dtype=bool), _index(saved, arrays), saved["missing"], saved["n_data"]),
         _restored(saved["fixed"], formula.fixed, table, codings),
         tuple(factors),
         tuple(map(tuple, saved["term_order"])),
@@ -139,17 +138,7 @@ def _index(saved: dict[str, Any], arrays: dict[str, np.ndarray]) -> pd.Index:
 
 def _design(saved, arrays, factors) -> Design:
     if not saved["has_rows"]:
-        none = np.zeros((0, len(saved["fixed"]["names"])))
-        blocks = tuple(
-            RandomEffects(
-                np.zeros(0, np.int32),
-                np.zeros((0, len(f.columns))),
-                f.grouping.n_levels,
-                tuple(term.structure for term in f.terms),
-            )
-            for f in factors
-        )
-        return Design(none, np.zeros(0), None, blocks)
+        return without_rows(len(saved["fixed"]["names"]), tuple(factors))
     blocks = tuple(
         RandomEffects(
             arrays[f"codes{t}"], arrays[f"z{t}"], f.grouping.n_levels, tuple(term.structure for term in f.terms)
@@ -162,14 +151,14 @@ def _design(saved, arrays, factors) -> Design:
 def _matrix(matrix: Matrix) -> dict[str, Any]:
     """Names and encoder state of a model matrix."""
     categories = {
-        expression: _plain(list(state["categories"]))
+        expression: plain(list(state["categories"]))
         for expression, (_, state) in matrix.spec.encoder_state.items()
         if "categories" in state
     }
     return {
         "names": list(matrix.names),
         "terms": [[name, columns.start, columns.stop] for name, columns in matrix.terms],
-        "transforms": _plain(dict(matrix.spec.transform_state)),
+        "transforms": plain(dict(matrix.spec.transform_state)),
         "categories": categories,
     }
 
@@ -181,7 +170,7 @@ def _restored(saved: dict[str, Any], effects: SimpleFormula, table: pd.DataFrame
         output="numpy",
         materializer="pandas",
         na_action="ignore",
-        transform_state=_unplain(saved["transforms"]),
+        transform_state=from_plain(saved["transforms"]),
         encoder_state={
             expression: (Factor.Kind.CATEGORICAL, {"categories": values})
             for expression, values in saved["categories"].items()
@@ -200,7 +189,7 @@ def _restored(saved: dict[str, Any], effects: SimpleFormula, table: pd.DataFrame
 
 def _column(series: pd.Series) -> dict[str, Any]:
     if isinstance(series.dtype, pd.CategoricalDtype):
-        return {"categories": _plain(series.cat.categories.tolist()), "ordered": bool(series.cat.ordered)}
+        return {"categories": plain(series.cat.categories.tolist()), "ordered": bool(series.cat.ordered)}
     return {"value": float(series.min())}
 
 
@@ -212,27 +201,28 @@ def _one_value(column: dict[str, Any]) -> pd.Series:
     return pd.Series(pd.Categorical(levels[:1], categories=levels, ordered=column["ordered"]))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """JSON's types only; dicts become lists of pairs, since their keys may be numbers."""
     if isinstance(value, dict):
-        return {"pairs": [[_plain(k), _plain(v)] for k, v in value.items()]}
+        return {"pairs": [[plain(k), plain(v)] for k, v in value.items()]}
     if isinstance(value, np.ndarray):
         return {"array": value.tolist()}
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if value is None or isinstance(value, str | int | float | bool):
         return value
     raise SavedModelError(f"a transform's state of type {type(value).__name__} cannot be saved; remove that transform")
 
 
-def _unplain(value: Any) -> Any:
+def from_plain(value: Any) -> Any:
+    """What `plain` was given."""
     if isinstance(value, dict):
         if "array" in value:
             return np.asarray(value["array"])
-        return {_key(k): _unplain(v) for k, v in value["pairs"]}
-    return [_unplain(v) for v in value] if isinstance(value, list) else value
+        return {_key(k): from_plain(v) for k, v in value["pairs"]}
+    return [from_plain(v) for v in value] if isinstance(value, list) else value
 
 
 def _key(value: Any) -> Any:

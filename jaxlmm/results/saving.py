@@ -7,9 +7,7 @@ read, through the same allowlist, so that a file cannot smuggle a program in.
 
 from __future__ import annotations
 
-import json
 import os
-import zipfile
 from typing import Any
 
 import jax
@@ -24,6 +22,7 @@ from jaxlmm.inference import check_ddf
 from jaxlmm.pls import Coordinates, Gram, Response
 from jaxlmm.precision import double
 from jaxlmm.report import Fitted
+from jaxlmm.results.archive import read_archive, write_archive
 from jaxlmm.results.checked import check_saved
 from jaxlmm.results.saved_frame import frame_from_json, frame_to_json
 
@@ -83,15 +82,7 @@ def save(fitted: Fitted, control: Control, path: str | os.PathLike[str], rows: b
         "xx": gram.xx,
         "yy": fitted.model.response.yy,
     }
-    arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
-    try:
-        with open(path, "wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-    except OSError as problem:
-        why = problem.strerror or str(problem)
-        raise SavedModelError(
-            f"the fit cannot be saved in {os.fspath(path)!r}: {why}; give a file in a folder that exists"
-        ) from None
+    write_archive(path, header, arrays, "the fit")
 
 
 @double
@@ -103,32 +94,7 @@ def read(path: str | os.PathLike[str], trusted: bool = False) -> tuple[Fitted, C
     SavedModelError
         When the file is absent, damaged, or not a model that this version can read.
     """
-    try:
-        with open(path, "rb") as file:
-            if not zipfile.is_zipfile(file):
-                raise SavedModelError(
-                    f"{os.fspath(path)!r} is not a model that jaxlmm saved: it is no npz archive, or cut short"
-                )
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-        if "header" not in arrays:
-            raise SavedModelError(f"{os.fspath(path)!r} is not a model that jaxlmm saved: it has no header")
-        header = json.loads(arrays["header"].tobytes())
-    except FileNotFoundError:
-        raise SavedModelError(f"there is no file {os.fspath(path)!r}") from None
-    except SavedModelError:
-        raise
-    except Exception as problem:
-        # zipfile, zlib and NumPy each have errors of their own for bytes that they cannot read.
-        said = str(problem) or type(problem).__name__
-        raise SavedModelError(f"{os.fspath(path)!r} is not a model that jaxlmm saved: {said}") from None
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise SavedModelError(f"{os.fspath(path)!r} is not a model that jaxlmm saved")
-    if header.get("version") != VERSION:
-        raise SavedModelError(
-            f"{os.fspath(path)!r} was written in version {header.get('version')} of the format; this jaxlmm reads {VERSION}"
-        )
+    header, arrays = read_archive(path, FORMAT, VERSION, "a model")
     frame = header.get("frame")
     if isinstance(frame, dict) and frame.get("trusted") and not trusted:
         raise SavedModelError(

@@ -59,7 +59,6 @@ def arrow_table(frame):
 
 TABLES = {
     "polars": polars_frame,
-    "polars, lazy": lambda frame: polars_frame(frame).lazy(),
     "polars, Categorical": lambda frame: polars_frame(frame).with_columns(
         g=pytest.importorskip("polars").Series(frame["g"].to_list()).cast(pytest.importorskip("polars").Categorical)
     ),

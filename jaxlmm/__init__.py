@@ -14,6 +14,7 @@ from jaxlmm.api import (
     load_cross_products,
     load_dataset,
     mixedlm,
+    plan,
 )
 from jaxlmm.errors import (
     ConvergenceError,
@@ -55,6 +56,7 @@ __all__ = [
     "load_cross_products",
     "load_dataset",
     "mixedlm",
+    "plan",
 ]
 
 

@@ -6,6 +6,7 @@ from jaxlmm.api.cross_products import cross_products, lmer_from
 from jaxlmm.api.fit_many import fit_many
 from jaxlmm.api.lmer import lmer
 from jaxlmm.api.mixedlm import MixedLM, mixedlm
+from jaxlmm.api.plan import plan
 from jaxlmm.datasets import load_dataset
 from jaxlmm.results import load, load_cross_products
 
@@ -21,4 +22,5 @@ __all__ = [
     "load_cross_products",
     "load_dataset",
     "mixedlm",
+    "plan",
 ]

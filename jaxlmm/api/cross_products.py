@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxlmm.design import CHUNK_ROWS, open_source
@@ -27,6 +27,7 @@ def cross_products(
     na_action: str = "drop",
     chunk_rows: int = CHUNK_ROWS,
     progress: bool = False,
+    devices: Sequence[Any] | None = None,
     trusted: bool = False,
 ) -> CrossProducts:
     """Sum over rows, wherever they are, what a fit needs of them; memory is that of the sums and of one chunk of rows.
@@ -51,6 +52,9 @@ def cross_products(
         Rows in memory at a time.
     progress : bool
         Show a bar (tqdm) with rows per second.
+    devices : sequence of jax.Device, optional
+        Spread the rows of each chunk over these devices of the process, which pays where their memory is fast; by default the
+        host sums. For several processes see `CrossProducts.over_processes`.
 
     Returns
     -------
@@ -71,7 +75,7 @@ def cross_products(
     """
     arguments = arguments_of(weights, offset, counts, within_ss, contrasts, na_action)
     parsed = parse_formula(formula, trusted=trusted)
-    return CrossProducts(*gather(parsed, open_source(source), arguments, chunk_rows, progress))
+    return CrossProducts(*gather(parsed, open_source(source), arguments, chunk_rows, progress, devices))
 
 
 @double

@@ -28,7 +28,8 @@ from jaxlmm.pls.plan import Plan, choose, same_partition
 from jaxlmm.pls.protocol import Reduced
 from jaxlmm.pls.recast import placed, recast, without
 from jaxlmm.pls.responses import Residuals, Responder, Responses
-from jaxlmm.pls.rows import FactorSums, Pairs
+from jaxlmm.pls.rows import FactorSums, Pairs, triangle_of
+from jaxlmm.pls.sharded import mesh_of, total
 from jaxlmm.pls.standard import Coordinates, Gram, Response, standardize
 from jaxlmm.pls.starting import starting_theta
 
@@ -73,6 +74,7 @@ __all__ = [
     "lambdas",
     "lanes",
     "largest_component",
+    "mesh_of",
     "natural_scale",
     "objective",
     "placed",
@@ -87,6 +89,8 @@ __all__ = [
     "split_theta",
     "standardize",
     "starting_theta",
+    "total",
+    "triangle_of",
     "trim",
     "weighted_lanes",
     "without",

@@ -11,11 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxlmm.design import Part
 from jaxlmm.pls.crossprod import CrossProducts, merge_pairs
 from jaxlmm.pls.frames import ROWS, SHIFT_BITS, Frame, power_of_two
 from jaxlmm.pls.rows import FactorSums, Pairs, squared, triangle_of
+from jaxlmm.pls.sharded import level_sums
 
 FIRST = 4096
 """Rows that are waited for before anything is summed: they make the frame."""
@@ -73,9 +75,12 @@ class Growing:
     ----------
     n_factors : int
         Number of grouping factors.
+    mesh : Mesh, optional
+        Devices that the rows of each part are spread over; the sums by level are made there.
     """
 
-    def __init__(self, n_factors: int):
+    def __init__(self, n_factors: int, mesh: Mesh | None = None):
+        self._mesh = mesh
         self._waiting: list[Part] = []
         self._frame: Frame | None = None
         self._ff = self._triangle = np.zeros((0, 0))
@@ -154,6 +159,8 @@ class Growing:
         self._make_room(part)
         for begin in range(0, part.y.size, ROWS):
             self._add_rows(part, slice(begin, min(begin + ROWS, part.y.size)), weights)
+        if self._mesh is not None:
+            self._add_levels(part, slice(None), weights, self._mesh)
         for key, pairs in self._pairs.items():
             s, t = key
             frames = [self._factors[f].frame for f in key]
@@ -170,6 +177,8 @@ class Growing:
         self._ff += wf @ f.T
         panel = (f if w is None else f * np.sqrt(w)).T
         self._triangle = np.asarray(np.linalg.qr(np.vstack([self._triangle, panel]), mode="r"))
+        if self._mesh is not None:
+            return
         for t, factor in enumerate(self._factors):
             codes, inside = part.codes[t][rows], factor.inside
             z = factor.frame.stored(part.z[t][:, rows].copy())
@@ -180,6 +189,23 @@ class Growing:
                     if inside[i] < 0 and inside[j] < 0:
                         np.add.at(factor.zz[i, j], codes, own * z[j] if w is None else own * z[j] * w)
             np.add.at(factor.rows, codes, 1.0 if part.counts is None else part.counts[rows])
+
+    def _add_levels(self, part: Part, rows: slice, weights: np.ndarray | None, mesh: Mesh) -> None:
+        """Add all rows of a part to their levels, on the devices of a mesh."""
+        assert self._frame is not None
+        f = self._frame.stored(self._columns(part, rows))
+        wf = f if weights is None else f * weights
+        ones = np.ones((1, f.shape[1])) if part.counts is None else part.counts[None]
+        for t, factor in enumerate(self._factors):
+            codes, n = part.codes[t], part.n_levels[t]
+            z = factor.frame.stored(part.z[t].copy())
+            factor.zf[:, :, :n] += level_sums(mesh, codes, z, wf, n)
+            own = np.flatnonzero(factor.inside < 0)
+            if own.size:
+                wz = z[own] if weights is None else z[own] * weights
+                upper = np.triu(np.ones((own.size, own.size)))[:, :, None]
+                factor.zz[np.ix_(own, own, np.arange(n))] += upper * level_sums(mesh, codes, z[own], wz, n)
+            factor.rows[:n] += level_sums(mesh, codes, ones, np.ones((1, f.shape[1])), n)[0, 0]
 
     def _columns(self, part: Part, rows: slice) -> np.ndarray:
         """[1 y D] (m, c) of some rows."""

@@ -12,6 +12,8 @@ from jaxlmm.design import Learnt
 from jaxlmm.errors import DataError
 from jaxlmm.pls import CrossProducts as Sums
 from jaxlmm.pls import placed, without
+from jaxlmm.precision import double
+from jaxlmm.results.processes import over_processes
 from jaxlmm.results.saving_sums import read_sums, save_sums
 
 
@@ -141,6 +143,29 @@ class CrossProducts:
         }
         learnt.response = self._learnt.response
         return CrossProducts(learnt, left)
+
+    @double
+    def over_processes(self) -> CrossProducts:
+        """The sums of all processes of `jax.distributed`, each of which has read rows of its own; every process gets them.
+
+        Returns
+        -------
+        CrossProducts
+            Of all rows; with a single process, of its own.
+
+        Raises
+        ------
+        DataError
+            When the processes have summed different models, or columns of different types.
+
+        Examples
+        --------
+        >>> import jaxlmm
+        >>> sums = jaxlmm.cross_products("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"))
+        >>> sums.over_processes().nobs
+        30
+        """
+        return CrossProducts(*over_processes(self._learnt, self._sums))
 
     def save(self, path: str | os.PathLike[str], min_rows: int = 5) -> None:
         """Write the sums to one file, which `jaxlmm.load_cross_products` reads: npz with JSON inside, no pickle, no rows.

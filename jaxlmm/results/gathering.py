@@ -11,7 +11,7 @@ from jaxlmm.design import Arguments, Learnt, RowReader, Source, name_model
 from jaxlmm.errors import DataError, FormulaError, JaxlmmError, located
 from jaxlmm.fit import Control
 from jaxlmm.formula import MixedFormula
-from jaxlmm.pls import CrossProducts, Growing, recast
+from jaxlmm.pls import CrossProducts, Growing, mesh_of, recast
 from jaxlmm.report import Fitted
 from jaxlmm.resample import progress_bar
 from jaxlmm.results.fitting import fit_frame
@@ -45,7 +45,7 @@ def arguments_of(weights: Any, offset: Any, counts: Any, within_ss: Any, contras
 
 
 def gather(
-    formula: MixedFormula, source: Source, arguments: Arguments, chunk_rows: int, progress: bool
+    formula: MixedFormula, source: Source, arguments: Arguments, chunk_rows: int, progress: bool, devices: Any = None
 ) -> tuple[Learnt, CrossProducts]:
     """Read a source once, or twice, and sum over its rows.
 
@@ -63,7 +63,7 @@ def gather(
     if not isinstance(chunk_rows, int) or chunk_rows < 1:
         raise DataError(f"chunk_rows={chunk_rows!r} is no number of rows; write a whole number, 1 or more")
     try:
-        return _gathered(RowReader(Learnt(formula, arguments)), source, chunk_rows, progress)
+        return _gathered(RowReader(Learnt(formula, arguments)), source, chunk_rows, progress, devices)
     except JaxlmmError as problem:
         raise located(problem, formula.source) from problem.__cause__
 
@@ -78,7 +78,9 @@ def fit_source(
     return fit_sums(learnt, sums, reml, control, ddf, time.perf_counter() - begin)
 
 
-def _gathered(reader: RowReader, source: Source, chunk_rows: int, progress: bool) -> tuple[Learnt, CrossProducts]:
+def _gathered(
+    reader: RowReader, source: Source, chunk_rows: int, progress: bool, devices: Any
+) -> tuple[Learnt, CrossProducts]:
     learnt = reader.learnt
     states = reader.states()
     if states:
@@ -97,7 +99,7 @@ def _gathered(reader: RowReader, source: Source, chunk_rows: int, progress: bool
                 count(len(table))
         for state in states:
             learnt.states |= state.states()
-    growing = Growing(len(learnt.groups))
+    growing = Growing(len(learnt.groups), None if devices is None else mesh_of(devices))
     with _counted(source, progress, "rows") as count:
         for table in source.tables(learnt.columns, chunk_rows):
             part = reader.read(table)

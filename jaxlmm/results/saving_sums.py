@@ -40,6 +40,14 @@ def save_sums(learnt: Learnt, sums: Sums, path: str | os.PathLike[str]) -> None:
         name = f"pair{s}_{t}"
         arrays |= {f"{name}_first": pair.first, f"{name}_second": pair.second}
         arrays |= {f"{name}_block": pair.block, f"{name}_rows": pair.rows}
+    header, levels = learnt_to(learnt)
+    header |= {"format": FORMAT, "version": VERSION, "sum_log_weights": sums.sum_log_weights, "n_obs": sums.n_obs}
+    write_archive(path, header, arrays | levels, "the sums")
+
+
+def learnt_to(learnt: Learnt) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What is known of rows, as JSON and arrays of levels."""
+    arrays: dict[str, np.ndarray] = {}
     for d, dictionary in enumerate(learnt.dictionaries.values()):
         values = dictionary.array()
         arrays[f"levels{d}"] = values if values.dtype != object else np.array(values.tolist())
@@ -49,8 +57,6 @@ def save_sums(learnt: Learnt, sums: Sums, path: str | os.PathLike[str]) -> None:
     arguments = learnt.arguments
     contrasts = {k: v if isinstance(v, str) else np.asarray(v).tolist() for k, v in (arguments.contrasts or {}).items()}
     header = {
-        "format": FORMAT,
-        "version": VERSION,
         "formula": learnt.formula.source,
         "trusted": learnt.formula.trusted,
         "arguments": {**arguments.columns, "contrasts": contrasts, "na_action": arguments.na_action},
@@ -64,10 +70,8 @@ def save_sums(learnt: Learnt, sums: Sums, path: str | os.PathLike[str]) -> None:
         "n_used": learnt.n_used,
         "missing": learnt.missing,
         "response": list(learnt.response),
-        "sum_log_weights": sums.sum_log_weights,
-        "n_obs": sums.n_obs,
     }
-    write_archive(path, header, arrays, "the sums")
+    return header, arrays
 
 
 def read_sums(path: str | os.PathLike[str], trusted: bool = False) -> tuple[Learnt, Sums]:
@@ -85,7 +89,7 @@ def read_sums(path: str | os.PathLike[str], trusted: bool = False) -> tuple[Lear
             "them to run code on this machine, write load_cross_products(path, trusted=True)"
         )
     try:
-        learnt = _learnt(header, arrays)
+        learnt = learnt_from(header, arrays)
         sums = _sums(header, arrays, learnt)
     except SavedModelError as problem:
         raise SavedModelError(f"{os.fspath(path)!r} is damaged: {problem}; sum the rows again") from None
@@ -97,7 +101,8 @@ def read_sums(path: str | os.PathLike[str], trusted: bool = False) -> tuple[Lear
     return learnt, sums
 
 
-def _learnt(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Learnt:
+def learnt_from(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Learnt:
+    """What `learnt_to` was given."""
     given = dict(header["arguments"])
     given["contrasts"] = {k: v if isinstance(v, str) else np.array(v) for k, v in given["contrasts"].items()} or None
     learnt = Learnt(parse_formula(header["formula"], trusted=header["trusted"]), Arguments(**given))

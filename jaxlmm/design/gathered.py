@@ -20,7 +20,7 @@ from jaxlmm.design.checks import check_effects, check_factor, check_names, notic
 from jaxlmm.design.contrasts import Codings
 from jaxlmm.design.dictionaries import sorted_order
 from jaxlmm.design.kept_rows import Rows
-from jaxlmm.design.learnt import Learnt
+from jaxlmm.design.learnt import TEXT, Learnt
 from jaxlmm.design.levels import Grouping, joined_labels
 from jaxlmm.design.matrices import Matrix, model_matrix
 from jaxlmm.design.raw import RawColumns, coding, factor_of
@@ -174,9 +174,9 @@ def _sorted_levels(learnt: Learnt, name: str) -> tuple[pd.Index, np.ndarray]:
         order = sorted_order(values)
     ordered = values[order]
     truths = ordered.dtype == object and isinstance(ordered[0], bool)
-    index = pd.Index(ordered.astype(bool) if truths else ordered)
+    index = pd.Index(ordered.astype(bool) if truths else ordered, dtype=object if kind.holds == TEXT else None)
     grouping = any(name in group for group in learnt.groups)
-    whole = grouping and kind.whole and not kind.factor and index.dtype.kind == "f"
+    whole = grouping and kind.whole and index.dtype.kind == "f"
     return index.astype(np.int64) if whole else index, order
 
 

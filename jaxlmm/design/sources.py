@@ -18,7 +18,7 @@ import pandas as pd
 from jaxlmm.datasets import dataset_names
 from jaxlmm.errors import DataError
 
-CHUNK_ROWS = 500_000
+CHUNK_ROWS = 250_000
 """Rows that are held in memory at a time, unless a source gives smaller tables."""
 
 Columns = list[str]
@@ -211,11 +211,13 @@ def _files(path: str) -> Source:
 
 
 def _dataset(data: Any, columns: Columns, rows: int) -> Iterator[Any]:
-    table = _arrow().Table
+    arrow = _arrow()
     # One batch is decoded while another is summed; the default, sixteen of four files at once, would hold them all.
     ahead = {"batch_readahead": 2, "fragment_readahead": 1}
     for batch in data.to_batches(columns=_present(columns, data.schema.names), batch_size=rows, **ahead):
-        yield table.from_batches([batch])
+        yield arrow.Table.from_batches([batch])
+    # What pyarrow keeps for further reading is wanted by the fit.
+    arrow.default_memory_pool().release_unused()
 
 
 def _stream(data: Any, columns: Columns, rows: int) -> Iterator[Any]:

@@ -101,6 +101,8 @@ class State:
         FormulaError
             When the rows do not allow it: a column that does not vary, or too few different values.
         """
+        if not self._high > self._low:
+            raise self._error("is asked of a column that does not vary; leave it out")
         column = str(self.call.column) if self.call.column is not None else None
         spread = np.linspace(self._low, self._high, 64)
         if column is None:
@@ -114,8 +116,6 @@ class State:
         states = {key: dict(state) for key, state in found.items()}
         (state,) = states.values()
         if self.call.function in SCALINGS:
-            if not self._square > 0:
-                raise self._error("does not vary, so it cannot be scaled; leave it out")
             if state.get("center") is not None:
                 state["center"] = self._mean
             if state.get("scale") is not None:

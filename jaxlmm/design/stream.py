@@ -22,7 +22,7 @@ from jaxlmm.design.contrasts import Codings
 from jaxlmm.design.dictionaries import Combinations, Dictionary
 from jaxlmm.design.kept_rows import check_finite, shown_row
 from jaxlmm.design.learnt import NUMBERS, TEXT, TRUTHS, Kind, Learnt
-from jaxlmm.design.matrices import model_matrix
+from jaxlmm.design.matrices import model_matrix, whole
 from jaxlmm.design.raw import RawColumns, factor_of, spots_of
 from jaxlmm.design.states import State, States, stateful_factors
 from jaxlmm.errors import DataError, FormulaError
@@ -217,7 +217,7 @@ class RowReader:
                 column = raw if isinstance(raw, pd.Series) else pd.Series(raw.to_numpy())
                 answer[name] = column.set_axis(index)
                 continue
-            column = tables.normalise(raw, name)
+            column = tables.normalise(raw, name, name in learnt.formula.labels)
             answer[name] = (tables.zero_one(column) if name in numbers else column).set_axis(index)
         return answer
 
@@ -245,8 +245,10 @@ class RowReader:
 
     def _checked(self, name: str, column: pd.Series) -> pd.Series:
         """A column without missing values, of the kind that it had before."""
-        factor = isinstance(column.dtype, pd.CategoricalDtype)
-        if factor:
+        coded = isinstance(column.dtype, pd.CategoricalDtype)
+        # What only tells groups apart is a factor, whatever its type.
+        factor = coded or name in self.learnt.formula.labels
+        if coded:
             kinds = {type(value) for value in column.cat.categories}
             holds = TEXT if kinds <= {str} else TRUTHS if kinds <= {bool, np.bool_} else NUMBERS
         else:
@@ -260,9 +262,9 @@ class RowReader:
                 "all tables of a source must have the same types",
                 culprit=name,
             )
-        if not factor and column.dtype.kind == "f" and known.whole and name in self._grouping:
-            values = column.to_numpy()
-            known.whole = bool(np.all((values == np.floor(values)) & (np.abs(values) < 2.0**53)))
+        if known.whole and name in self._grouping:
+            values = (column.cat.categories if coded else column).to_numpy()
+            known.whole = values.dtype.kind in "iu" or (values.dtype.kind == "f" and not coded and whole(values))
         return column
 
     @property

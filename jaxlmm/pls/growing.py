@@ -237,7 +237,7 @@ class Growing:
             self._ones = part.ones
             columns = self._columns(part, slice(None))
             constant = np.where(np.append([True, True], plain), 0, -1)
-            self._frame = Frame.of(list(columns), constant)
+            self._frame = _about_constants(Frame.of(list(columns), constant), columns)
             self._ff, self._triangle = np.zeros((m, m)), np.zeros((0, m))
             nothing = Frame(np.zeros(0), np.ones(0), np.zeros(0, dtype=int))
             none = np.zeros((0, 0, 0))
@@ -328,6 +328,12 @@ class _GrowingPairs:
         # Columns may have appeared between the two runs.
         last = [replace(run, block=_padded(run.block, (*shape, run.first.size))) for run in self._runs[-2:]]
         self._runs[-2:] = [merge_pairs(*last)]
+
+
+def _about_constants(frame: Frame, columns: np.ndarray) -> Frame:
+    """The same, where a column that does not vary so far is stored as its distance from what it was."""
+    still = (frame.constant >= 0) & (np.arange(len(columns)) > 0) & (np.ptp(columns, axis=1) == 0)
+    return Frame(np.where(still, columns[:, 0], frame.shift), np.where(still, 1.0, frame.scale), frame.constant)
 
 
 def _fitting(frame: Frame, means: np.ndarray, squares: np.ndarray) -> Frame:

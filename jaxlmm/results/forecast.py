@@ -15,10 +15,10 @@ from jaxlmm.pls import CrossProducts, Growing, choose, recast, standardize
 SAMPLE = 200_000
 """Rows that are looked at."""
 
-BASE = 500_000_000
+BASE = 400_000_000
 """Bytes of Python, JAX and pyarrow before anything is read, and of one chunk of a few columns."""
 
-PER_LEVEL, PER_PAIR = 45.0, 12.0
+PER_LEVEL, PER_PAIR = 11.0, 12.0
 """Numbers that a fit holds for each number of the sums by level, and of the pairs, at its peak (see benchmarks/scale.csv)."""
 
 
@@ -163,7 +163,7 @@ def _bytes(
     numbers = 0.0
     for name, factor in zip(names, cross.factors, strict=True):
         k, m = factor.zf.shape[:2]
-        numbers += PER_LEVEL * levels[name] * (k * m + k * k) / 10.0
+        numbers += PER_LEVEL * levels[name] * (k * m + k * k)
     for (s, t), count in pairs.items():
         size = cross.factors[names.index(s)].zz.shape[0] * cross.factors[names.index(t)].zz.shape[0]
         numbers += PER_PAIR * count * size

@@ -74,8 +74,8 @@ def fit_source(
     """Read a source and fit the model; sums that are no longer needed go before the fit begins."""
     begin = time.perf_counter()
     chunk_rows, progress = (control.chunk_rows, control.progress) if isinstance(control, Control) else (1, False)
-    learnt, sums = gather(formula, source, arguments, chunk_rows, progress)
-    return fit_sums(learnt, sums, reml, control, ddf, time.perf_counter() - begin)
+    gathered = gather(formula, source, arguments, chunk_rows, progress)
+    return fit_sums(*gathered, reml, control, ddf, time.perf_counter() - begin)
 
 
 def _gathered(

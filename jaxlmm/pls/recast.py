@@ -162,11 +162,14 @@ def without(sums: CrossProducts, other: CrossProducts) -> CrossProducts:
         raise DataError(f"all {sums.n_obs:,} rows would be taken out, and nothing be left")
     if n_obs < 0 or (after < -LOST * before).any():
         raise DataError(f"{other.n_obs:,} rows cannot be taken from {sums.n_obs:,}: they are not all among them")
-    if (after[before > 0] < LOST * before[before > 0]).any():
+    # What is left of a column is how it varies; where it stood in the frame of all rows is no part of that.
+    plain = (sums.frame.constant >= 0) & (np.arange(before.size) > 0) & (before > 0)
+    left = np.where(plain, after - ff[0] ** 2 / ff[0, 0], after)
+    ones = np.abs(before * sums.ff[0, 0] - sums.ff[0] ** 2) <= 1e-12 * before * sums.ff[0, 0]
+    if (left[plain & ~ones] < LOST * before[plain & ~ones]).any():
         raise DataError(
-            f"taking {other.n_obs:,} rows from {sums.n_obs:,} leaves so little of a column that only rounding "
-            "errors would remain; "
-            "sum the remaining rows themselves"
+            f"taking {other.n_obs:,} rows from {sums.n_obs:,} leaves so little of a column that only rounding errors would "
+            "remain; sum the remaining rows themselves"
         )
     values, vectors = np.linalg.eigh(ff / np.sqrt(np.outer(after, after) + (np.outer(after, after) == 0)))
     root = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T * np.sqrt(np.maximum(after, 0.0))

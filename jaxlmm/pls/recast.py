@@ -177,8 +177,8 @@ def without(sums: CrossProducts, other: CrossProducts) -> CrossProducts:
     for a, b in zip(sums.factors, other.factors, strict=True):
         rows = None if a.rows is None or b.rows is None else a.rows - b.rows
         _check_rows(rows)
-        left = 1.0 if rows is None else (rows > 0).astype(float)
-        factors.append(replace(a, zz=(a.zz - b.zz) * left, zf=(a.zf - b.zf) * left, rows=rows))
+        there = 1.0 if rows is None else (rows > 0).astype(float)
+        factors.append(replace(a, zz=(a.zz - b.zz) * there, zf=(a.zf - b.zf) * there, rows=rows))
     pairs = {key: _pairs_without(sums.pairs[key], other.pairs[key]) for key in sums.pairs}
     return replace(
         sums,

@@ -1,10 +1,10 @@
 """Rows in Parquet, read and fitted: `python benchmarks/scale.py` on an idle machine with 8 GB of disk.
 
-Makes a folder of seeded Parquet files (y, two covariates, groups of 100 rows in random order), 1e6, 1e7 and 1e8 rows, and fits
-`y ~ x + z + (x | g)` from it, end to end, in a process of its own and in two. Beside it, on the same files and in processes of
-their own: DuckDB's and polars' GROUP BY of the moments by group that such a model is made of (which is no fit, but what reading
-and summing must cost), and jaxlmm on the table in memory where that fits. Peak memory is that of the process, imports included.
-Writes `scale.csv` and `scale.md`.
+Makes a folder of seeded Parquet files (y, two covariates, groups of 100 rows in random order), 1e6, 1e7 and 1e8 rows, and
+fits `y ~ x + z + (x | g)` from it, end to end, in a process of its own and in two. Beside it, on the same files and in
+processes of their own: DuckDB's and polars' GROUP BY of the moments by group that such a model is made of (which is no
+fit, but what reading and summing must cost), and jaxlmm on the table in memory where that fits. Peak memory is that of the
+process, imports included. Writes `scale.csv` and `scale.md`.
 """
 
 from __future__ import annotations
@@ -79,8 +79,9 @@ def process(folder: str, rank: str, size: str, coordinator: str) -> dict:
 
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(coordinator, int(size), int(rank))
-    import jaxlmm
     import pyarrow.dataset
+
+    import jaxlmm
 
     begin = time.perf_counter()
     own = sorted(Path(folder).iterdir())[int(rank) :: int(size)]

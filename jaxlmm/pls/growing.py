@@ -8,15 +8,16 @@ pairs of levels that occur together. Called by `results.cross_products` with the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from jax.sharding import Mesh
 
 from jaxlmm.design import Part
-from jaxlmm.pls.crossprod import CrossProducts, merge_pairs
+from jaxlmm.pls.crossprod import CrossProducts
 from jaxlmm.pls.frames import ROWS, SHIFT_BITS, Frame, power_of_two
-from jaxlmm.pls.rows import FactorSums, Pairs, squared, triangle_of
+from jaxlmm.pls.growing_levels import GrowingFactor, GrowingPairs, padded
+from jaxlmm.pls.rows import FactorSums, squared, triangle_of
 from jaxlmm.pls.sharded import level_sums
 
 FIRST = 4096
@@ -25,47 +26,6 @@ FIRST = 4096
 FAR, WIDE = 8.0, 2.0**10
 """A frame is changed when a column's mean is farther from its shift than so many standard deviations, or its size from its
 scale by more than this factor."""
-
-
-@dataclass
-class _Factor:
-    """Sums of one grouping factor, with room for levels to come.
-
-    Attributes
-    ----------
-    zf : (K, m, room) array
-        ZᵀWF.
-    zz : (K, K, room) array
-        ZᵀWZ of the pairs of columns that do not stand in F; of the others it is in `zf`.
-    rows : (room,) array
-        Number of rows.
-    frame : Frame
-        Of the columns of Z: that of F where they stand there; else they are not shifted.
-    inside : (K,) int array
-        Where each column stands in F, or -1.
-    n_levels : int
-        Levels so far.
-    """
-
-    zf: np.ndarray
-    zz: np.ndarray
-    rows: np.ndarray
-    frame: Frame
-    inside: np.ndarray
-    n_levels: int = 0
-
-    def squares(self) -> np.ndarray:
-        """ZᵀWZ (K, K, levels)."""
-        own = self.zz[:, :, : self.n_levels].copy()
-        for i in range(len(own)):
-            for j in range(len(own)):
-                if self.inside[j] >= 0:
-                    own[i, j] = self.zf[i, self.inside[j], : self.n_levels]
-                elif self.inside[i] >= 0:
-                    own[i, j] = self.zf[j, self.inside[i], : self.n_levels]
-                elif i > j:
-                    own[i, j] = own[j, i]
-        return own
 
 
 class Growing:
@@ -84,8 +44,8 @@ class Growing:
         self._waiting: list[Part] = []
         self._frame: Frame | None = None
         self._ff = self._triangle = np.zeros((0, 0))
-        self._factors: list[_Factor] = []
-        self._pairs = {(s, t): _GrowingPairs() for t in range(n_factors) for s in range(t)}
+        self._factors: list[GrowingFactor] = []
+        self._pairs = {(s, t): GrowingPairs() for t in range(n_factors) for s in range(t)}
         self._within_ss = self._sum_log_weights = 0.0
         self._n_obs = 0
         self._ones = -1
@@ -121,13 +81,15 @@ class Growing:
             row = np.zeros((1, m))
             row[0, 1] = np.sqrt(inside)
             triangle = np.asarray(np.linalg.qr(np.vstack([triangle, row]), mode="r"))
+        for f in self._factors:
+            f.complete()
         factors = tuple(
             FactorSums(
                 f.squares(),
                 f.zf[:, own][:, :, : f.n_levels],
                 f.frame,
                 (),
-                f.rows[: f.n_levels].copy(),
+                f.count(),
             )
             for f in self._factors
         )
@@ -181,14 +143,19 @@ class Growing:
             return
         for t, factor in enumerate(self._factors):
             codes, inside = part.codes[t][rows], factor.inside
-            z = factor.frame.stored(part.z[t][:, rows].copy())
+            z = f[inside]
+            rest = np.flatnonzero(inside < 0)
+            if rest.size:
+                z[rest] = part.z[t][rest][:, rows] / factor.frame.scale[rest, None]
             for i, own in enumerate(z):
                 for j in range(f.shape[0]):
-                    np.add.at(factor.zf[i, j], codes, wf[j] if i == part.z_ones[t] else own * wf[j])
+                    if factor.twice(i, j) is None:
+                        np.add.at(factor.zf[i, j], codes, wf[j] if i == part.z_ones[t] else own * wf[j])
                 for j in range(i, len(z)):
                     if inside[i] < 0 and inside[j] < 0:
                         np.add.at(factor.zz[i, j], codes, own * z[j] if w is None else own * z[j] * w)
-            np.add.at(factor.rows, codes, 1.0 if part.counts is None else part.counts[rows])
+            if factor.ones < 0:
+                np.add.at(factor.rows, codes, 1.0 if part.counts is None else part.counts[rows])
 
     def _add_levels(self, part: Part, rows: slice, weights: np.ndarray | None, mesh: Mesh) -> None:
         """Add all rows of a part to their levels, on the devices of a mesh."""
@@ -205,7 +172,8 @@ class Growing:
                 wz = z[own] if weights is None else z[own] * weights
                 upper = np.triu(np.ones((own.size, own.size)))[:, :, None]
                 factor.zz[np.ix_(own, own, np.arange(n))] += upper * level_sums(mesh, codes, z[own], wz, n)
-            factor.rows[:n] += level_sums(mesh, codes, ones, np.ones((1, f.shape[1])), n)[0, 0]
+            if factor.ones < 0:
+                factor.rows[:n] += level_sums(mesh, codes, ones, np.ones((1, f.shape[1])), n)[0, 0]
 
     def _columns(self, part: Part, rows: slice) -> np.ndarray:
         """[1 y D] (m, c) of some rows."""
@@ -241,7 +209,7 @@ class Growing:
             self._ff, self._triangle = np.zeros((m, m)), np.zeros((0, m))
             nothing = Frame(np.zeros(0), np.ones(0), np.zeros(0, dtype=int))
             none = np.zeros((0, 0, 0))
-            self._factors = [_Factor(none, none, np.zeros(0), nothing, np.zeros(0, dtype=int)) for _ in part.z]
+            self._factors = [GrowingFactor(none, none, np.zeros(0), nothing, np.zeros(0, dtype=int)) for _ in part.z]
         new = m - self._ff.shape[0]
         if new:
             columns = self._columns(part, slice(None))[-new:]
@@ -250,7 +218,11 @@ class Growing:
             self._triangle = np.pad(self._triangle, [(0, 0), (0, new)])
         for t, factor in enumerate(self._factors):
             k, n_levels, known = part.z[t].shape[0], part.n_levels[t], factor.zf.shape[0]
+            if factor.zf.size:
+                factor.complete()
             factor.inside = self._inside(part, t)
+            # Without precision weights, ones times ones counts.
+            factor.ones = part.z_ones[t] if part.weights is None else -1
             if k > known:
                 own = Frame.of(list(part.z[t][known:]), np.full(k - known, -1))
                 factor.frame = self._of_factor(_extended(factor.frame, own), factor.inside, part.z_ones[t])
@@ -259,9 +231,9 @@ class Growing:
             grown = (k, m, room)
             if factor.zf.shape != grown:
                 factor.zf, factor.zz, factor.rows = (
-                    _padded(factor.zf, grown),
-                    _padded(factor.zz, (k, k, room)),
-                    _padded(factor.rows, (room,)),
+                    padded(factor.zf, grown),
+                    padded(factor.zz, (k, k, room)),
+                    padded(factor.rows, (room,)),
                 )
             factor.n_levels = max(factor.n_levels, n_levels)
 
@@ -288,46 +260,11 @@ class Growing:
             ones = int(factor.frame.constant.max(initial=-1))
             frame = self._of_factor(factor.frame, factor.inside, ones)
             changes.append(factor.frame.map_to(frame))
+            factor.complete()
             factor.zf = np.einsum("ia,iml,mj->ajl", changes[-1], factor.zf, change)
             factor.frame = frame
         for (s, t), pairs in self._pairs.items():
             pairs.change(changes[s], changes[t])
-
-
-class _GrowingPairs:
-    """Sums over pairs of levels that occur together: sorted runs, of which the last are merged once they are as long."""
-
-    def __init__(self) -> None:
-        self._runs: list[Pairs] = []
-
-    def add(
-        self, first: np.ndarray, second: np.ndarray, wz: np.ndarray, z: np.ndarray, counts: np.ndarray | None
-    ) -> None:
-        """Add rows: their levels (n,), and the columns (k, n) of both factors, one of them weighted."""
-        keys, where = np.unique((first.astype(np.int64) << 32) + second, return_inverse=True)
-        block, rows = np.zeros((wz.shape[0], z.shape[0], keys.size)), np.zeros(keys.size)
-        for i, j in np.ndindex(block.shape[:2]):
-            np.add.at(block[i, j], where, wz[i] * z[j])
-        np.add.at(rows, where, 1.0 if counts is None else counts)
-        self._runs.append(Pairs(keys >> 32, keys & 0xFFFFFFFF, block, rows))
-        while len(self._runs) > 1 and self._runs[-2].first.size <= 2 * self._runs[-1].first.size:
-            self._merge_last()
-
-    def sums(self) -> Pairs:
-        """All of them, by the first level and then the second."""
-        while len(self._runs) > 1:
-            self._merge_last()
-        return self._runs[0]
-
-    def change(self, first: np.ndarray, second: np.ndarray) -> None:
-        """Change the frames of both factors' columns."""
-        self._runs = [replace(run, block=np.einsum("ia,ijl,jb->abl", first, run.block, second)) for run in self._runs]
-
-    def _merge_last(self) -> None:
-        shape = self._runs[-1].block.shape[:2]
-        # Columns may have appeared between the two runs.
-        last = [replace(run, block=_padded(run.block, (*shape, run.first.size))) for run in self._runs[-2:]]
-        self._runs[-2:] = [merge_pairs(*last)]
 
 
 def _about_constants(frame: Frame, columns: np.ndarray) -> Frame:
@@ -383,7 +320,3 @@ def _extended(frame: Frame, more: Frame) -> Frame:
     return Frame(
         np.append(frame.shift, more.shift), np.append(frame.scale, more.scale), np.append(frame.constant, more.constant)
     )
-
-
-def _padded(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    return np.pad(array, [(0, new - old) for old, new in zip(array.shape, shape, strict=True)])

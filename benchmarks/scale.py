@@ -1,4 +1,4 @@
-"""Rows in Parquet, read and fitted: `python benchmarks/scale.py` on an idle machine with 8 GB of disk.
+"""Rows in Parquet, read and fitted: `python benchmarks/scale.py` on an idle machine with 4 GB of free disk.
 
 Makes a folder of seeded Parquet files (y, two covariates, groups of 100 rows in random order), 1e6, 1e7 and 1e8 rows, and
 fits `y ~ x + z + (x | g)` from it, end to end, in a process of its own and in two. Beside it, on the same files and in

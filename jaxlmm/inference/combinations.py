@@ -93,6 +93,8 @@ def _given(title: str, test: Any, p: int) -> np.ndarray:
 
 
 def _written(title: str, text: str, names: list[str]) -> np.ndarray:
+    if not names:
+        raise DataError(f"tests[{title!r}] = {text!r}: this model has no fixed-effects coefficients to combine")
     known = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
     quoted = re.sub(rf"`[^`]*`|(?<![\w.]){NUMBER}(?![\w.])|(?<![\w.])(?:{known})(?![\w.\[:])", _plain, text)
     try:

@@ -41,5 +41,7 @@ def standardized(design: Design, fit: Fit, resid: np.ndarray, hat: np.ndarray) -
 
 
 def cooks_distances(standard: np.ndarray, hat: np.ndarray, p: int) -> np.ndarray:
-    """Cook's distances (n,) from standardized residuals."""
+    """Cook's distances (n,) from standardized residuals; NaN without coefficients."""
+    if p == 0:
+        return np.full(hat.shape, np.nan)
     return standard**2 * hat / (1.0 - hat) / p

@@ -76,6 +76,8 @@ def hypothesis(frame: Frame, kept: np.ndarray, kind: int) -> list[tuple[str, np.
     terms = fixed_terms(frame, kept)
     asked = [term for term in terms if term.factors or term.covariates]
     x = frame.with_rows().x[:, kept]
+    if not asked:
+        return []
     if kind == 3:
         return [(term.name, rows) for term, rows in zip(asked, _marginal(frame, x, terms, asked), strict=True)]
     return [(term.name, _sequential(x, term, terms, kind)) for term in asked]

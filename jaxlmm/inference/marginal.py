@@ -113,7 +113,8 @@ class Functions:
         """Estimates, tests and limits; `adjust` works within each combination of `by`."""
         check_adjustment(adjust, means)
         estimate, error, df = self.estimates()
-        statistic = estimate / error
+        # Slopes that are one and the same differ by nothing, for certain: there is nothing to test.
+        statistic = np.where(error > 0, estimate / np.where(error > 0, error, 1.0), np.nan)
         p, half = np.empty_like(df), np.empty_like(df)
         for own in _groups(self.labels, by):
             p[own] = adjusted(statistic[own], df[own], adjust, means)

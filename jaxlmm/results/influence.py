@@ -60,7 +60,9 @@ class Influence:
 
     @property
     def cooks_distance(self) -> pd.Series:
-        """Squared change of all coefficients at once, in the metric of their covariance, over their number."""
+        """Squared change of all coefficients at once, in the metric of their covariance, over their number (NaN for none)."""
+        if not len(self._fitted.coefficients):
+            return pd.Series(np.nan, index=self._index, name="cooks_distance")
         change = self._found.beta - self._fitted.fit.beta
         covariance = self._fitted.fit.sigma**2 * self._fitted.fit.unscaled_vcov
         along = np.linalg.solve(covariance, change.T).T

@@ -12,6 +12,7 @@ import pytest
 import jaxlmm
 from jaxlmm import DataError
 from tests.inference.models import fitted, in_python, numbers, table
+from tests.reference.loader import data
 
 CASES, SHARES = numbers("diagnostics")["cases"], numbers("diagnostics")["r2"]
 EXACT, REFIT = 1e-5, 5e-5
@@ -136,3 +137,14 @@ def test_questions_that_mean_nothing() -> None:
         fit.influence("Day")
     with pytest.raises(DataError, match="Reaction"):
         fit.ranef(newdata={"Subject": ["a"], "Days": [1.0]})
+
+
+def test_a_model_without_coefficients() -> None:
+    """Nothing to test, to combine or to measure a change of: said, and no division by zero."""
+    yields = data("dyestuff").assign(Yield=lambda d: d["Yield"] - 1500.0)
+    fit = jaxlmm.lmer("Yield ~ 0 + (1 | Batch)", yields)
+    assert fit.anova().empty
+    assert fit.diagnostics()["cooks_distance"].isna().all()
+    assert fit.influence("Batch").cooks_distance.isna().all()
+    with pytest.raises(DataError, match="no fixed-effects coefficients"):
+        fit.contrast("x")

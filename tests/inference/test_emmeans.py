@@ -14,6 +14,7 @@ import jaxlmm
 from jaxlmm import DataError
 from jaxlmm.results.emmeans import EMMeans
 from tests.inference.models import column, fitted, numbers
+from tests.reference.loader import data
 
 EXACT, DF = 1e-6, 2e-4
 DDF = {"satterthwaite": "satterthwaite", "kenward-roger": "kenward-roger", "asymptotic": "normal"}
@@ -201,3 +202,14 @@ def test_means_that_the_data_do_not_determine() -> None:
 def test_questions_that_mean_nothing(question: Any, words: str) -> None:
     with pytest.raises(DataError, match=words):
         question(fitted(CASES["oats"]["fit"]))
+
+
+def test_slopes_that_are_one_and_the_same() -> None:
+    """Without an interaction every level has the coefficient as its slope, and their differences are zero for certain."""
+    cake = data("cake").assign(temp=lambda d: d["temperature"].astype(float))
+    fit = jaxlmm.lmer("angle ~ recipe + temp + (1 | recipe:replicate)", cake)
+    trends = fit.emtrends("recipe", "temp")
+    np.testing.assert_allclose(trends.frame["temp.trend"], fit.params["temp"], rtol=1e-9)
+    differences = trends.pairs()
+    np.testing.assert_allclose(differences["estimate"], 0.0, atol=1e-12)
+    np.testing.assert_allclose(differences["std_error"], 0.0, atol=1e-12)

@@ -105,8 +105,7 @@ MODELS: dict[str, dict[str, Any]] = {
 
 
 def ways(whole: pd.DataFrame) -> Iterator[list[pd.DataFrame]]:
-    """The rows in parts: of every length, in another order, with a level that comes last."""
-    yield [whole]
+    """The rows in parts: one by one; and in another order, with a level that comes last."""
     yield [whole[i : i + 1] for i in range(len(whole))]
     late = whole.sort_values(["c", "k"], ascending=[True, False])
     yield [late[i : i + 37] for i in range(0, len(late), 37)]

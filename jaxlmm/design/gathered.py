@@ -115,7 +115,7 @@ def name_model(learnt: Learnt, n_obs: int) -> Gathered:
     frame = Frame(
         formula,
         without_rows(len(fixed.names), factors),
-        Rows.counted(learnt.n_data, learnt.n_used, learnt.missing),
+        Rows.counted(learnt.n_data, learnt.n_used, learnt.missing, learnt.response[:2]),
         fixed.without_values(),
         factors,
         tuple(where[number] for number in order),

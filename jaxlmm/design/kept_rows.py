@@ -27,17 +27,20 @@ class Rows:
         Number of missing values of each variable that had any.
     n_data : int
         Number of rows of the data.
+    response : (float, float) or None
+        Smallest and largest response, of rows that were read and not kept: whether two fits saw the same ones.
     """
 
     used: np.ndarray
     index: pd.Index
     missing: dict[str, int]
     n_data: int
+    response: tuple[float, float] | None = None
 
     @classmethod
-    def counted(cls, n_data: int, n_used: int, missing: dict[str, int]) -> Rows:
-        """Rows that were counted, and are numbered."""
-        return cls(np.zeros(0, dtype=bool), pd.RangeIndex(n_used), missing, n_data)
+    def counted(cls, n_data: int, n_used: int, missing: dict[str, int], response: tuple[float, float]) -> Rows:
+        """Rows that were read and counted, and are numbered."""
+        return cls(np.zeros(0, dtype=bool), pd.RangeIndex(n_used), missing, n_data, response)
 
     @property
     def n_dropped(self) -> int:

@@ -96,7 +96,7 @@ class RowReader:
         if rows is None:
             return None
         learnt = self.learnt
-        if not learnt.fixed.spots:
+        if not learnt.dictionaries:
             self._begin()
         for name, column in rows.items():
             if not learnt.kinds[str(name)].factor and name not in learnt.sample and column.dtype.kind == "f":

@@ -204,6 +204,9 @@ def _durations(name: str, dtype: object) -> DataError:
 def _to_pandas(column: nw.Series, name: str) -> pd.Series:
     """A column of another library as pandas, without pyarrow in between."""
     dtype = column.dtype
+    native = column.to_native()
+    if dtype in (nw.String, nw.Categorical) and type(native).__module__.partition(".")[0] == "pyarrow":
+        return _arrow_text(native)
     if dtype in (nw.Categorical, nw.Enum):
         strings = column.cast(nw.String).to_list()
         used = {s for s in strings if s is not None}
@@ -223,6 +226,19 @@ def _to_pandas(column: nw.Series, name: str) -> pd.Series:
     if dtype.is_temporal():
         raise _dates(name, dtype)
     return pd.Series(column.to_list(), dtype=object)
+
+
+def _arrow_text(native: Any) -> pd.Series:
+    """A pyarrow column of text as a factor, without a Python object for each row; levels in Python's order."""
+    coded = native if hasattr(native.type, "value_type") else native.dictionary_encode()
+    whole = coded.unify_dictionaries().combine_chunks()
+    texts = whole.dictionary.to_pylist()
+    codes = whole.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    used = np.unique(codes[codes >= 0])
+    order = sorted({texts[code] for code in used.tolist()} - {None})
+    place = {text: i for i, text in enumerate(order)}
+    numbers = np.array([place.get(text, -1) for text in texts] + [-1], dtype=np.int64)
+    return pd.Series(pd.Categorical.from_codes(numbers[codes], categories=pd.Index(order, dtype=object)))
 
 
 def _truths(raw: pd.Series) -> pd.Series:

@@ -1,11 +1,15 @@
-"""Whether one model is a special case of another: the same rows, fewer fixed effects, fewer covariances."""
+"""Whether one model is a special case of another: the same rows, fewer fixed effects, fewer covariances.
+
+Fits whose rows were read from a source and not kept are compared by the names of their columns, how many rows there were,
+and their smallest and largest response.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from jaxlmm.covariance import positions
-from jaxlmm.design import Design, Frame, RandomEffects
+from jaxlmm.design import Design, FactorTerms, Frame, RandomEffects
 from jaxlmm.errors import DesignError
 from jaxlmm.fit import Model
 
@@ -21,8 +25,11 @@ def check_rows(first: Frame, second: Frame) -> None:
     DesignError
         Saying which.
     DataError
-        When a fit was loaded without its rows.
+        When one fit has its rows and the other has not.
     """
+    if _rowless(first, second):
+        _check_counts(first, second)
+        return
     a, b = first.with_rows(), second.with_rows()
     if a.n_obs != b.n_obs:
         counts = " and ".join(f"{design.n_obs:,}" for design in (a, b))
@@ -44,17 +51,27 @@ def check_fixed(small: tuple[Frame, Model], large: tuple[Frame, Model], equal: b
     DesignError
         Saying what to do instead.
     """
-    x, of = (frame.with_rows().x[:, model.coordinates.kept] for frame, model in (small, large))
-    if not spanned(x, of):
+    if _rowless(small[0], large[0]):
+        names = [{frame.fixed.names[i] for i in model.coordinates.kept} for frame, model in (small, large)]
+        inside, around = names[0] <= names[1], names[1] <= names[0]
+    else:
+        inside, around = _spanned_by_rows(small, large)
+    if not inside:
         raise DesignError(
             f"the models are not nested: {small[0].formula.source.strip()!r} has fixed effects that "
             f"{large[0].formula.source.strip()!r} has not; compare them by aic or bic: fit.glance()"
         )
-    if equal and not spanned(of, x):
+    if equal and not around:
         raise DesignError(
             "REML criteria of models with different fixed effects cannot be compared; write refit=True, which fits both by "
             "maximum likelihood"
         )
+
+
+def _spanned_by_rows(small: tuple[Frame, Model], large: tuple[Frame, Model]) -> tuple[bool, bool]:
+    """Whether the fixed effects of one are inside those of the other, and the other way round."""
+    x, of = (frame.with_rows().x[:, model.coordinates.kept] for frame, model in (small, large))
+    return spanned(x, of), spanned(of, x)
 
 
 def check_random(small: Frame, large: Frame) -> None:
@@ -65,14 +82,55 @@ def check_random(small: Frame, large: Frame) -> None:
     DesignError
         Naming the grouping factor.
     """
-    blocks = large.with_rows().random
-    for factor, block in zip(small.factors, small.with_rows().random, strict=True):
-        if not any(_same_levels(block, other) and _special(block, other) for other in blocks):
+    if _rowless(small, large):
+        found = [any(_special_by_name(factor, other) for other in large.factors) for factor in small.factors]
+    else:
+        blocks = large.with_rows().random
+        found = [
+            any(_same_levels(block, other) and _special(block, other) for other in blocks)
+            for block in small.with_rows().random
+        ]
+    for factor, special in zip(small.factors, found, strict=True):
+        if not special:
             raise DesignError(
                 f"the models are not nested: {large.formula.source.strip()!r} has no random effects of "
                 f"{factor.grouping.name!r} that contain those of {small.formula.source.strip()!r}; compare them by aic or "
                 "bic: fit.glance()"
             )
+
+
+def _rowless(first: Frame, second: Frame) -> bool:
+    """Whether the rows of both were read and not kept."""
+    return first.rows.response is not None and second.rows.response is not None
+
+
+def _check_counts(first: Frame, second: Frame) -> None:
+    counts = [len(frame.rows.index) for frame in (first, second)]
+    if counts[0] != counts[1]:
+        raise DesignError(
+            f"the models were fitted to different rows, {counts[0]:,} and {counts[1]:,} of them, and cannot be compared; "
+            "where values are missing, leave their rows out of the source"
+        )
+    offsets = first.formula.offsets == second.formula.offsets
+    if first.response != second.response or first.rows.response != second.rows.response or not offsets:
+        raise DesignError("the models have not the same response and offset, so their likelihoods cannot be compared")
+    for name in ("weights", "offset", "counts", "within_ss"):
+        if first.arguments.get(name) != second.arguments.get(name):
+            raise DesignError(f"the models have not the same {name}, so their likelihoods cannot be compared")
+
+
+def _special_by_name(small: FactorTerms, large: FactorTerms) -> bool:
+    """Whether every covariance of the small factor's effects is one of the large factor's, by the effects' names."""
+    if small.grouping.columns != large.grouping.columns:
+        return False
+    wholes = [set(term.matrix.names) for term in large.terms if term.structure.name == "us"]
+    names = {name for term in large.terms for name in term.matrix.names}
+    return all(
+        any(set(term.matrix.names) <= whole for whole in wholes)
+        or (term.structure.name == "diag" and set(term.matrix.names) <= names)
+        or (len(term.matrix.names) == 1 and term.matrix.names[0] in names)
+        for term in small.terms
+    )
 
 
 def spanned(columns: np.ndarray, span: np.ndarray) -> bool:

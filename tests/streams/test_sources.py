@@ -267,3 +267,47 @@ def test_the_dry_run(file: Path) -> None:
     whole = jaxlmm.plan("y ~ 1 + (1 | g)", big)
     assert whole.rows == 600_000
     assert whole.levels["g"] == pytest.approx(50_000, rel=0.02)
+
+
+def test_likelihood_ratios(file: Path) -> None:
+    """Fits without rows are compared by what they were made of."""
+    models = ["y ~ x + (1 | g)", "y ~ x + a + (1 | g)", "y ~ x + a + (x | g)"]
+    ours = jaxlmm.anova(*(jaxlmm.lmer(model, file) for model in models))
+    whole = jaxlmm.anova(*(jaxlmm.lmer(model, table()) for model in models))
+    pd.testing.assert_frame_equal(ours, whole, rtol=1e-8)
+    full = jaxlmm.lmer(models[1], file)
+    for other, message in (
+        (jaxlmm.lmer("y ~ w + (1 | g)", file), "not nested"),
+        (jaxlmm.lmer("y ~ x + (1 | a)", file), "not nested"),
+        (jaxlmm.lmer(models[0], [table()[:50]]), "different rows"),
+        (jaxlmm.lmer(models[0], [table().assign(y=lambda d: d["y"] + 1)]), "not the same response"),
+        (jaxlmm.lmer(models[0], file, weights="w"), "not the same weights"),
+    ):
+        with pytest.raises(jaxlmm.DesignError, match=message):
+            jaxlmm.anova(full, other)
+
+
+def test_text_in_dictionaries() -> None:
+    """Arrow's dictionaries differ from chunk to chunk, and hold what does not occur."""
+    whole = arrow.Table.from_pandas(table())
+    at = whole.schema.get_field_index("g")
+    parts = [
+        whole.slice(begin, 36).set_column(
+            at, "g", arrow.chunked_array([whole["g"].slice(begin, 36).combine_chunks().dictionary_encode()])
+        )
+        for begin in (0, 36)
+    ]
+    both = arrow.concat_tables(parts)
+    plain = jaxlmm.lmer(MODEL, table())
+    for given in (both, both.slice(0, N), parts):
+        fit = jaxlmm.lmer(MODEL, given)
+        assert fit.objective == pytest.approx(plain.objective, rel=1e-12)
+        assert fit.ranef()["g"].index.tolist() == plain.ranef()["g"].index.tolist()
+
+
+def test_progress(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("tqdm")
+    jaxlmm.lmer("y ~ scale(x) + (1 | g)", file, control=jaxlmm.Control(progress=True))
+    shown = capsys.readouterr().err
+    assert "rows (first pass)" in shown
+    assert "72.0/72.0" in shown

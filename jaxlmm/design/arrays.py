@@ -64,6 +64,11 @@ class Design:
         """Number of fixed-effects columns."""
         return self.x.shape[1]
 
+    @property
+    def row_weights(self) -> np.ndarray:
+        """Weights (n,), ones where none were given."""
+        return np.ones(self.n_obs) if self.weights is None else self.weights
+
     def rows(self, index: slice | np.ndarray) -> "Design":
         """The same design on a part of the rows; levels keep their numbers."""
         return Design(

@@ -27,8 +27,7 @@ def fitted_lanes(design: Design, y: np.ndarray, weights: np.ndarray | None, thet
     k, levels = block.z.shape[1], block.n_levels
     mean = design.x @ np.where(np.isnan(beta), 0.0, beta).T
     if weights is None:
-        own = np.ones(len(y)) if design.weights is None else design.weights
-        weights = np.broadcast_to(own[:, None], y.shape)
+        weights = np.broadcast_to(design.row_weights[:, None], y.shape)
     weights = np.where(np.isnan(y), 0.0, weights)
     rest = weights * np.where(np.isnan(y), 0.0, y - mean)
     rows = np.arange(len(y))

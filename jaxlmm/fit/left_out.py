@@ -77,7 +77,7 @@ class Rows:
         """Rows sorted by the levels of a factor."""
         coordinates, order = model.coordinates, np.argsort(design.random[factor].codes, kind="stable")
         x = design.x[order][:, coordinates.kept]
-        weights = np.ones(design.n_obs) if design.weights is None else design.weights[order]
+        weights = design.row_weights[order]
         codes = [block.codes[order] for block in design.random]
         return cls(
             x @ coordinates.transform,

@@ -96,6 +96,9 @@ class Fit:
         Coefficients of the kept columns.
     unscaled_vcov : (p, p) array
         Their covariance is sigma**2 times this.
+    standard_vcov : (p, p) array
+        Φ, the same of the standard coefficients over their own residual variance: what a combination's variance is made
+        from, since the user's matrix has lost the digits of covariates far from zero.
     b : tuple of (levels, k) arrays
         Conditional modes of each grouping factor.
     pwrss : float
@@ -112,6 +115,7 @@ class Fit:
     sigma: float
     beta: np.ndarray
     unscaled_vcov: np.ndarray
+    standard_vcov: np.ndarray
     b: tuple[np.ndarray, ...]
     pwrss: float
     certificate: Certificate

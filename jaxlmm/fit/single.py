@@ -211,7 +211,8 @@ def evaluate(model: Model, standard_theta: np.ndarray, reml: bool, certificate: 
     p, root = coordinates.n_fixed, np.sqrt(coordinates.weight_scale)
     pwrss = float(profile.pwrss)
     sigma = coordinates.scale * root * np.sqrt(pwrss / (coordinates.n_obs - (p if reml else 0)))
-    w = profile.fixed_inverse_factor[:p, :p] @ coordinates.transform.T / root
+    standard_root = profile.fixed_inverse_factor[:p, :p]
+    root_vcov = standard_root @ coordinates.transform.T / root
     beta = coordinates.beta + coordinates.scale * coordinates.transform @ profile.beta[:p]
     standard = boundary.numpy_lambdas(plan, standard_theta)
     if plan.kind == "grouped":
@@ -226,7 +227,8 @@ def evaluate(model: Model, standard_theta: np.ndarray, reml: bool, certificate: 
         reml,
         float(sigma),
         beta,
-        w.T @ w,
+        root_vcov.T @ root_vcov,
+        standard_root.T @ standard_root,
         tuple(
             coordinates.scale * (a @ b).T
             for a, b in zip(coordinates.factor_maps, pls.trim(modes, model.n_levels), strict=True)

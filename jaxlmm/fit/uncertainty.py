@@ -60,10 +60,12 @@ def prediction_variances(
     fixed = x @ coordinates.transform
     size = pls.largest_component(model.gram)
     if size <= SMALL or (len(x) > MANY and size <= LARGEST):
-        back = np.linalg.inv(coordinates.transform)
-        phi = coordinates.weight_scale * back @ fit.unscaled_vcov @ back.T
         standard = [None if own is None else own @ a for own, a in zip(z, coordinates.factor_maps, strict=True)]
-        return fit.sigma**2 / coordinates.weight_scale * row_forms(SecondOrder(model, fit), phi, fixed, standard, codes)
+        return (
+            fit.sigma**2
+            / coordinates.weight_scale
+            * row_forms(SecondOrder(model, fit), fit.standard_vcov, fixed, standard, codes)
+        )
     plan, reduced = expanded_reduction(model)
     fixed = np.pad(fixed, [(0, 0), (0, pls.bucket(fixed.shape[1]) - fixed.shape[1])])
     theta = jnp.asarray(fit.standard_theta)

@@ -107,9 +107,9 @@ def _written(title: str, text: str, names: list[str]) -> np.ndarray:
             f"tests[{title!r}] = {text!r} names {missing!r}, which is no coefficient{hint} The coefficients are: "
             f"{', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
         ) from None
-    except (FormulaicError, RuntimeError, ValueError, TypeError) as problem:
+    except (FormulaicError, RuntimeError, ValueError, TypeError, ArithmeticError) as problem:
         raise DataError(
-            f"tests[{title!r}] = {text!r} is not a linear combination of coefficients: {COLORS.sub('', str(problem))}"
+            f"tests[{title!r}] = {text!r} is not a linear combination of coefficients: {_first_line(problem)}"
         ) from None
     matrix = np.asarray(found.constraint_matrix, dtype=float)
     if matrix.shape != (1, len(names)) or np.any(np.asarray(found.constraint_values, dtype=float)):
@@ -118,6 +118,12 @@ def _written(title: str, text: str, names: list[str]) -> np.ndarray:
             "several as several entries"
         )
     return matrix[0]
+
+
+def _first_line(problem: Exception) -> str:
+    """What formulaic says, without its picture of the place."""
+    lines = COLORS.sub("", str(problem)).splitlines()
+    return lines[0].rstrip(".") if lines else type(problem).__name__
 
 
 def _plain(match: re.Match[str]) -> str:

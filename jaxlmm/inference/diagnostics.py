@@ -29,15 +29,13 @@ def leverages(design: Design, second: SecondOrder) -> np.ndarray:
     z = [block.z @ a for block, a in zip(design.random, coordinates.factor_maps, strict=True)]
     x = design.x[:, coordinates.kept] @ coordinates.transform
     forms = row_forms(second, second.phi, x, z, [block.codes for block in design.random])
-    weights = np.ones(design.n_obs) if design.weights is None else design.weights
-    return weights / coordinates.weight_scale * forms
+    return design.row_weights / coordinates.weight_scale * forms
 
 
 def standardized(design: Design, fit: Fit, resid: np.ndarray, hat: np.ndarray) -> np.ndarray:
     """Residuals (n,) over σ √((1 - h)/w); NaN where a row decides its own fitted value."""
-    weights = np.ones(design.n_obs) if design.weights is None else design.weights
     left = np.where(hat < 1.0, 1.0 - hat, np.nan)
-    return resid * np.sqrt(weights) / (fit.sigma * np.sqrt(left))
+    return resid * np.sqrt(design.row_weights) / (fit.sigma * np.sqrt(left))
 
 
 def cooks_distances(standard: np.ndarray, hat: np.ndarray, p: int) -> np.ndarray:

@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from formulaic.parser.types import Term
 
 from jaxlmm.design import Frame, NewData
 from jaxlmm.errors import DataError
 from jaxlmm.formula import variables_of
-from jaxlmm.inference.nesting import SPANNED
+from jaxlmm.inference.estimable import Combinations
+from jaxlmm.inference.hypotheses import coded_by_levels
 
 MOST = 1_000_000
 """Rows of a grid, beyond which a factor has too many levels for marginal means to be meant."""
@@ -34,16 +36,16 @@ class Grid:
     ----------
     table : pandas.DataFrame
         One row per combination, a column for each variable of the fixed effects.
-    rows : (g, p) array
-        Kept fixed-effects columns of each combination; NaN where the mean of a combination is not estimable.
+    means : Combinations
+        The mean of each combination, as a function of the coefficients.
     offset : float
         Mean offset of the data.
     factors : list of str
-        Variables with more than one value.
+        Variables that stand at values of the data, so that these have frequencies.
     """
 
     table: pd.DataFrame
-    rows: np.ndarray
+    means: Combinations
     offset: float
     factors: list[str]
 
@@ -64,6 +66,8 @@ def reference_grid(frame: Frame, kept: np.ndarray, at: Mapping[str, Any] | None,
                 f"{name!r} is not a variable of the fixed effects of this fit; those are: {', '.join(map(repr, variables))}"
             )
     at = _checked(at, variables)
+    for name, own in at.items():
+        _check_levels(frame, name, own)
     values = {name: at[name] if name in at else _usual(frame, name) for name in variables}
     count = int(np.prod([len(own) for own in values.values()], dtype=float))
     if count > MOST:
@@ -74,37 +78,44 @@ def reference_grid(frame: Frame, kept: np.ndarray, at: Mapping[str, Any] | None,
         table = pd.DataFrame(index=[0])
     columns = _encoded(frame, table)
     offset = 0.0 if frame.offset is None else float(np.mean(frame.offset))
-    factors = [name for name, own in values.items() if len(own) > 1]
-    return Grid(table, _estimable(columns, x, kept), offset, factors)
+    factors = [name for name, own in values.items() if _by_levels(frame, name) or (len(own) == 2 and name not in at)]
+    return Grid(table, Combinations.among(columns, x, kept), offset, factors)
 
 
-def slopes(frame: Frame, grid: Grid, kept: np.ndarray, variable: str) -> np.ndarray:
-    """Derivatives (g, p) of the grid's rows in a covariate, by central differences over a thousandth of its range.
+def slopes(frame: Frame, grid: Grid, kept: np.ndarray, variable: str) -> Combinations:
+    """Derivatives of the grid's means in a covariate, by central differences over a thousandth of its range.
 
     Raises
     ------
     DataError
         When the variable is no covariate of the fixed effects.
     """
-    if variable not in grid.table or isinstance(frame.table[variable].dtype, pd.CategoricalDtype):
-        numeric = [name for name in grid.table if not isinstance(frame.table[name].dtype, pd.CategoricalDtype)]
+    if variable not in grid.table or _by_levels(frame, variable):
+        numeric = [name for name in grid.table if not _by_levels(frame, name)]
         raise DataError(
             f"var={variable!r} is not a numeric variable of the fixed effects; those are: "
             f"{', '.join(map(repr, numeric)) or 'none'}"
         )
     step = 1e-3 * float(np.ptp(frame.table[variable]))
     sides = [grid.table.assign(**{variable: grid.table[variable] + side * 0.5 * step}) for side in (1.0, -1.0)]
-    high, low = (_encoded(frame, table)[:, kept] for table in sides)
-    return np.where(np.isnan(grid.rows).any(axis=1, keepdims=True), np.nan, (high - low) / step)
+    high, low = (_encoded(frame, table) for table in sides)
+    return Combinations.among(high - low, frame.with_rows().x, kept).over(step, grid.means)
 
 
-def frequencies(frame: Frame, table: pd.DataFrame, names: list[str]) -> np.ndarray:
-    """How many rows of the data have each combination of some factors (g,)."""
-    if not names:
-        return np.ones(len(table))
-    counts = frame.table.groupby(names, observed=False).size()
-    keys = pd.MultiIndex.from_frame(table[names]) if len(names) > 1 else pd.Index(table[names[0]])
-    return counts.reindex(keys, fill_value=0).to_numpy(float)
+def frequencies(frame: Frame, grid: Grid, over: list[str]) -> np.ndarray:
+    """Weight of the grid's rows (g,): how many rows of the data, or how much of their weights, have the same levels of the
+    factors `over`, among those whose other factors have levels that the grid has."""
+    if not grid.factors:
+        return np.ones(len(grid.table))
+    data = frame.table[grid.factors].astype(object)
+    total = data.assign(_total=frame.with_rows().row_weights).groupby(grid.factors)["_total"].sum()
+    keys = [tuple(row) for row in grid.table[grid.factors].itertuples(index=False)]
+    found = dict(zip((own if isinstance(own, tuple) else (own,) for own in total.index), total, strict=True))
+    cells = pd.Series([found.get(key, 0.0) for key in keys])
+    if not over:
+        return np.ones(len(grid.table))
+    shares = grid.table[over].astype(object).assign(_total=cells.to_numpy())
+    return shares.groupby(over)["_total"].transform("sum").to_numpy(float)
 
 
 def _encoded(frame: Frame, table: pd.DataFrame) -> np.ndarray:
@@ -137,35 +148,32 @@ def _checked(at: Mapping[str, Any] | None, variables: Iterable[str]) -> dict[str
     return answer
 
 
+def _check_levels(frame: Frame, name: str, values: list[Any]) -> None:
+    """Refuse what is no level of a factor."""
+    column = frame.table[name]
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        levels = column.cat.categories.tolist()
+        for value in values:
+            if value not in levels:
+                shown = ", ".join(map(repr, levels[:12])) + (", ..." if len(levels) > 12 else "")
+                raise DataError(f"at[{name!r}] holds {value!r}, which is no level of {name!r}; its levels are: {shown}")
+
+
 def _usual(frame: Frame, name: str) -> list[Any]:
     """Levels of a factor; the mean of a covariate, or both its values where it has two."""
     column = frame.table[name]
     if isinstance(column.dtype, pd.CategoricalDtype):
         return column.cat.categories.tolist()
     distinct = np.unique(column.to_numpy())
-    if distinct.size <= 2 or _only_as_factor(frame, name):
+    if distinct.size <= 2 or _by_levels(frame, name):
         return distinct.tolist()
     return [float(column.mean())]
 
 
-def _only_as_factor(frame: Frame, name: str) -> bool:
-    """Whether a numeric variable stands in the formula only where it is coded by levels, as in C(nitro)."""
-    kinds = set()
-    for term in frame.formula.fixed:
-        for factor in term.factors:
-            if factor.expr == name:
-                kinds.add(False)
-            elif name in variables_of([term]) and name in str(factor.expr):
-                kinds.add(str(factor.expr).startswith("C("))
-    return kinds == {True}
-
-
-def _estimable(columns: np.ndarray, x: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Kept columns of each row; NaN where a redundant column says that the data do not determine the mean."""
-    rows = columns[:, kept]
-    dropped = np.setdiff1d(np.arange(x.shape[1]), kept)
-    if not dropped.size:
-        return rows
-    dependence = np.linalg.lstsq(x[:, kept], x[:, dropped], rcond=None)[0]
-    off = np.abs(columns[:, dropped] - rows @ dependence).max(axis=1)
-    return np.where((off > SPANNED * (1.0 + np.abs(columns).max()))[:, None], np.nan, rows)
+def _by_levels(frame: Frame, name: str) -> bool:
+    """Whether a variable is a factor, or stands in the formula only where it is coded by levels, as in C(nitro)."""
+    if isinstance(frame.table[name].dtype, pd.CategoricalDtype):
+        return True
+    categorical = coded_by_levels(frame)
+    own = {str(f.expr) for term in frame.formula.fixed for f in term.factors if name in variables_of([Term([f])])}
+    return bool(own) and own <= categorical

@@ -10,16 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from formulaic.formula import SimpleFormula
 from formulaic.parser.types import Factor, Term
 
 from jaxlmm.design import Frame, model_matrix
 from jaxlmm.errors import DesignError
+from jaxlmm.inference.estimable import in_span
 
 TYPES = (1, 2, 3)
-
-SPANNED = 1e-8
-"""Relative part of a column outside the span of others, below which it is inside."""
 
 MANY = 20_000
 """Rows that are enough to see how two codings of the same factors depend on each other."""
@@ -55,7 +54,7 @@ def fixed_terms(frame: Frame, kept: np.ndarray) -> list[FixedTerm]:
     answer = []
     for (name, columns), term in zip(frame.fixed.terms, spec.term_slices, strict=True):
         own = [place[j] for j in range(columns.start, columns.stop) if j in place]
-        categorical = {str(f.expr) for f in term.factors if str(f.expr) in _categorical(frame)}
+        categorical = {str(f.expr) for f in term.factors if str(f.expr) in coded_by_levels(frame)}
         numeric = {str(f.expr) for f in term.factors if f.expr != "1"} - categorical
         answer.append(FixedTerm(name, np.array(own, dtype=int), frozenset(categorical), frozenset(numeric)))
     return answer
@@ -84,7 +83,12 @@ def hypothesis(frame: Frame, kept: np.ndarray, kind: int) -> list[tuple[str, np.
 
 
 def _sequential(x: np.ndarray, term: FixedTerm, terms: list[FixedTerm], kind: int) -> np.ndarray:
-    """Rows of the triangular factor of X with the columns of the term after those that it is adjusted for."""
+    """Combinations that the term's columns add after those that it is adjusted for.
+
+    They are rows of the triangular factor of X, scaled as lmerTest has them, since Satterthwaite's degrees of freedom for
+    several rows depend on it: each has 1 in its own column (Doolittle's factor); for type II, where no other term contains
+    the term, its columns have the unit matrix.
+    """
     before = [other for other in terms if other is not term and not other.contains(term)]
     after = [other for other in terms if other.contains(term)]
     ordered = terms if kind == 1 else [*before, term, *after]
@@ -93,74 +97,102 @@ def _sequential(x: np.ndarray, term: FixedTerm, terms: list[FixedTerm], kind: in
     triangle = np.linalg.qr((x / size)[:, order], mode="r")
     rows = np.zeros((term.columns.size, x.shape[1]))
     rows[:, order] = triangle[np.isin(order, term.columns)]
-    return rows * size
+    rows = rows * size
+    own = rows[:, term.columns]
+    return rows / np.diagonal(own)[:, None] if kind == 1 or after else np.linalg.solve(own, rows)
 
 
 def _marginal(frame: Frame, x: np.ndarray, terms: list[FixedTerm], asked: list[FixedTerm]) -> list[np.ndarray]:
-    """Coefficients of each term where every factor sums to zero, as combinations of the fit's own."""
+    """Differences of each term's effects to those of the first levels, where every factor sums to zero."""
     some = np.arange(len(x))
     if len(x) > MANY:
         some = np.sort(np.random.default_rng(0).choice(len(x), MANY, replace=False))
-        if np.linalg.matrix_rank(x[some]) < x.shape[1]:
+        if np.linalg.matrix_rank(x[some] / np.linalg.norm(x, axis=0)) < x.shape[1]:
             some = np.arange(len(x))
-    blocks = _summing_to_zero(frame, some)
-    other = np.column_stack(blocks)
+    blocks, differences = _summing_to_zero(frame, some)
+    # Terms whose columns all repeat others are left out here as they are in the fit, covariates' columns one by one.
+    present = [place for place, term in enumerate(terms) if term.columns.size]
+    for place in present:
+        if not terms[place].factors:
+            blocks[place], differences[place] = x[some][:, terms[place].columns], np.eye(terms[place].columns.size)
+    other = np.column_stack([blocks[place] for place in present])
     own = x[some]
-    if not (_inside(own, other) and _inside(other, own)):
+    if not (in_span(own, other) and in_span(other, own)):
         # A model without some lower-order term: each term is tested as the fit codes it.
         return [np.eye(x.shape[1])[term.columns] for term in asked]
-    independent = np.linalg.matrix_rank(other / np.maximum(np.linalg.norm(other, axis=0), 1e-300)) == other.shape[1]
-    if not independent:
-        raise DesignError(
-            "some combinations of factor levels have no rows, so type III hypotheses are not the same for every way of "
-            "completing them; write type=2 or type=1, or leave the interaction out"
-        )
+    if other.shape[1] > own.shape[1]:
+        short = next(terms[place] for place in present if blocks[place].shape[1] > terms[place].columns.size)
+        raise DesignError(_not_estimable(short))
     back = np.linalg.lstsq(other, own, rcond=None)[0]
-    ends = np.cumsum([0, *(block.shape[1] for block in blocks)])
-    by_term = {id(term): back[a:b] for term, a, b in zip(terms, ends[:-1], ends[1:], strict=True)}
-    return [_without_rounding(by_term[id(term)]) for term in asked]
+    ends = np.cumsum([0, *(blocks[place].shape[1] for place in present)])
+    by_term = {
+        id(terms[place]): differences[place] @ back[a:b]
+        for place, a, b in zip(present, ends[:-1], ends[1:], strict=True)
+    }
+    none = np.zeros((0, x.shape[1]))
+    return [_without_rounding(by_term.get(id(term), none)) for term in asked]
 
 
-def _inside(columns: np.ndarray, span: np.ndarray) -> bool:
-    """Whether columns lie in the span of others."""
-    scaled = columns / np.maximum(np.linalg.norm(columns, axis=0), 1e-300)
-    basis, sizes, _ = np.linalg.svd(span / np.maximum(np.linalg.norm(span, axis=0), 1e-300), full_matrices=False)
-    basis = basis[:, sizes > SPANNED * sizes[0]]
-    return bool(np.linalg.norm(scaled - basis @ (basis.T @ scaled), axis=0).max(initial=0.0) < SPANNED)
+def _not_estimable(term: FixedTerm) -> str:
+    """What to say of a term some of whose columns are redundant."""
+    if len(term.factors) > 1:
+        return (
+            f"some combinations of the levels of {term.name!r} have no rows, so type III hypotheses are not the same for "
+            "every way of completing them; write type=2 or type=1, or leave the interaction out"
+        )
+    return (
+        f"some columns of {term.name!r} repeat columns of other terms, so what its type III hypothesis is depends on which "
+        "are left out; write type=2 or type=1, or leave a term out"
+    )
 
 
 def _without_rounding(rows: np.ndarray) -> np.ndarray:
     return np.where(np.abs(rows) < 1e-12 * np.abs(rows).max(initial=0.0), 0.0, rows)
 
 
-def _summing_to_zero(frame: Frame, some: np.ndarray) -> list[np.ndarray]:
-    """Columns of each term where every factor is coded to sum to zero, on some rows."""
-    known: dict[str, np.ndarray] = {}
+def _summing_to_zero(frame: Frame, some: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Columns of each term where every factor is coded to sum to zero, on some rows, and the differences of its effects to
+    those of the first levels, as combinations of these columns' coefficients."""
+    known: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
-    def values(factor) -> np.ndarray:
-        """Columns of one factor of a term; levels are told apart by their rows of the fit's own coding."""
+    def values(factor) -> tuple[np.ndarray, np.ndarray]:
+        """Columns and differences of one factor of a term; levels are told apart by their rows of the fit's own coding."""
         name = str(factor.expr)
         if name not in known:
             # On all rows, for the sake of transforms that look at them.
-            columns = model_matrix(SimpleFormula([Term([factor])]), frame.table, frame.codings, name).values[some]
-            if name in _categorical(frame):
-                levels, codes = np.unique(columns, axis=0, return_inverse=True)
-                contrasts = np.vstack([np.eye(len(levels) - 1), -np.ones(len(levels) - 1)])
-                columns = contrasts[codes.reshape(-1)]
-            known[name] = columns
+            columns = model_matrix(SimpleFormula([Term([factor])]), frame.table, frame.codings, name).values
+            if name not in coded_by_levels(frame):
+                known[name] = columns[some], np.eye(columns.shape[1])
+            else:
+                codes = _levels(columns, frame.table.get(name))
+                k = codes.max() + 1
+                contrasts = np.vstack([-np.ones(k - 1), np.eye(k - 1)])
+                known[name] = contrasts[codes[some]], contrasts[1:] - contrasts[0]
         return known[name]
 
-    blocks = []
+    blocks, differences = [], []
     for term in frame.fixed.spec.term_slices:
-        block = np.ones((some.size, 1))
+        block, difference = np.ones((some.size, 1)), np.eye(1)
         for factor in term.factors:
             if factor.expr != "1":
-                block = np.einsum("na,nb->nba", block, values(factor)).reshape(some.size, -1)
+                columns, away = values(factor)
+                block = np.einsum("na,nb->nba", block, columns).reshape(some.size, -1)
+                difference = np.kron(away, difference)
         blocks.append(block)
-    return blocks
+        differences.append(difference)
+    return blocks, differences
 
 
-def _categorical(frame: Frame) -> set[str]:
+def _levels(columns: np.ndarray, variable: pd.Series | None) -> np.ndarray:
+    """Numbers of the levels (n,) that rows of one coding have, in the order of the variable, if it is one."""
+    codes = np.unique(columns, axis=0, return_inverse=True)[1].reshape(-1)
+    if variable is None or not isinstance(variable.dtype, pd.CategoricalDtype):
+        return codes
+    order = pd.Series(variable.cat.codes.to_numpy()).groupby(codes).min()
+    return order.rank().to_numpy(dtype=int)[codes] - 1
+
+
+def coded_by_levels(frame: Frame) -> set[str]:
     """Expressions of the fixed effects that are coded by levels."""
     states = frame.fixed.spec.encoder_state.items()
     return {str(expression) for expression, (kind, _) in states if kind is Factor.Kind.CATEGORICAL}

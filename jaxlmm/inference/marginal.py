@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ import pandas as pd
 from scipy.special import expit
 
 from jaxlmm.errors import DataError
+from jaxlmm.inference.estimable import Combinations
 from jaxlmm.inference.multiplicity import adjusted, check_adjustment, half_widths
-from jaxlmm.inference.reference import Method, Reference
+from jaxlmm.inference.reference import FTest, Method, Reference
 
 POLYNOMIALS = ("linear", "quadratic", "cubic", "quartic", "degree 5", "degree 6")
 
@@ -50,9 +52,41 @@ SCALES = {
 
 
 def scale_of(response: str) -> Scale | None:
-    """The transformation that a response is written with, if it is a known one."""
-    found = re.fullmatch(r"(?:np\.|numpy\.)?(\w+)\(([^()]|\([^()]*\))*\)", response.strip())
-    return SCALES.get(found[1]) if found else None
+    """The transformation that a response is written with, if it is a known one of a + b times a column."""
+    try:
+        call = ast.parse(re.sub(r"`[^`]*`", "quoted", response.strip()), mode="eval").body
+    except SyntaxError:
+        return None
+    if not isinstance(call, ast.Call) or call.keywords or len(call.args) != 1:
+        return None
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    inside = _affine(call.args[0])
+    if name not in SCALES or inside is None or inside[1] == 0:
+        return None
+    scale, (shift, unit) = SCALES[name], inside
+    return replace(
+        scale,
+        back=lambda v: (scale.back(v) - shift) / unit,
+        slope=lambda v: scale.slope(v) / unit,
+        ratios=scale.ratios and shift == 0,
+    )
+
+
+ARITHMETIC = (ast.BinOp, ast.UnaryOp, ast.Constant, ast.Name, ast.operator, ast.unaryop, ast.expr_context)
+
+
+def _affine(inside: ast.expr) -> tuple[float, float] | None:
+    """a and b, if an expression is a + b times one column."""
+    nodes = list(ast.walk(inside))
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    if len(names) != 1 or not all(isinstance(node, ARITHMETIC) for node in nodes):
+        return None
+    code = compile(ast.Expression(inside), "response", "eval")
+    try:
+        zero, one, three = (float(eval(code, {"__builtins__": {}}, dict.fromkeys(names, v))) for v in (0.0, 1.0, 3.0))
+    except (ArithmeticError, TypeError, ValueError):
+        return None
+    return (zero, one - zero) if np.isclose(three - zero, 3.0 * (one - zero), rtol=1e-12, atol=0.0) else None
 
 
 @dataclass(frozen=True)
@@ -67,27 +101,26 @@ class Functions:
         How.
     labels : pandas.DataFrame
         What each row is.
-    rows : (r, p) array
-        The functions; NaN where one is not estimable.
-    constant : float
+    functions : Combinations
+        The functions, r of them.
+    constant : (r,) array
         Added to each (an offset).
     """
 
     reference: Reference
     method: Method
     labels: pd.DataFrame
-    rows: np.ndarray
-    constant: float = 0.0
+    functions: Combinations
+    constant: np.ndarray
 
     def estimates(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Estimate, standard error and degrees of freedom (r,) of each."""
-        known = np.isfinite(self.rows).all(axis=1)
-        answer = np.full((3, len(self.rows)), np.nan)
-        rows = self.rows[known]
+        """Estimate, standard error and degrees of freedom (r,) of each; NaN of one that the data do not determine."""
+        known = self.functions.estimable
+        answer = np.full((3, known.size), np.nan)
+        rows = self.functions.rows[known]
         if len(rows):
-            covariance = self.reference.covariance(self.method)
-            answer[0, known] = rows @ self.reference.fit.beta + self.constant
-            answer[1, known] = np.sqrt(np.einsum("rp,pq,rq->r", rows, covariance, rows))
+            answer[0, known] = rows @ self.reference.fit.beta + self.constant[known]
+            answer[1, known] = self.reference.errors_of(self.method, rows)
             answer[2, known] = self._degrees(rows)
         return answer[0], answer[1], answer[2]
 
@@ -125,12 +158,17 @@ class Functions:
         return self.labels.assign(**columns)
 
     def combined(self, weights: np.ndarray, labels: pd.DataFrame) -> Functions:
-        """Linear combinations (c, r) of the rows; one that needs a row that is not estimable is not, either."""
-        known = np.isfinite(self.rows).all(axis=1)
-        rows = weights[:, known] @ self.rows[known]
-        lost = (weights[:, ~known] != 0).any(axis=1)
-        constant = self.constant if np.allclose(weights.sum(axis=1), 1.0) else 0.0
-        return Functions(self.reference, self.method, labels, np.where(lost[:, None], np.nan, rows), constant)
+        """Linear combinations (c, r) of the functions."""
+        found = self.functions.combined(weights)
+        return Functions(self.reference, self.method, labels, found, weights @ self.constant)
+
+    def joint(self, weights: np.ndarray) -> FTest | None:
+        """That combinations (c, r) are zero, or as many of them as the data determine; None where all are zero anyhow."""
+        combined = self.functions.combined(weights)
+        if not combined.rows.any():
+            return None
+        rows = combined.determined()
+        return self.reference.test(self.method, rows) if rows.any() else FTest(np.nan, 0, np.nan, np.nan, 1.0)
 
 
 def pair_weights(labels: list[str], ratios: bool) -> tuple[np.ndarray, list[str]]:
@@ -170,14 +208,15 @@ def contrast_weights(method: Any, labels: list[str], values: list[Any], ratios: 
         )
     titles = [str(name) for name in method] if isinstance(method, Mapping) else None
     given = list(method.values()) if isinstance(method, Mapping) else method
+    ask = f"give {m} numbers for each contrast, one for each of the means {', '.join(labels[:12])}"
     try:
         weights = np.atleast_2d(np.asarray(given, dtype=float))
     except (TypeError, ValueError):
-        raise DataError("method holds something that is not a number; give a number for each mean") from None
-    if weights.shape[1] != m or not np.isfinite(weights).all():
-        raise DataError(
-            f"the contrasts have {weights.shape[-1]} weights, but there are {m} means to combine: {', '.join(labels[:12])}"
-        )
+        raise DataError(f"method={method!r:.80} is no table of numbers; {ask}") from None
+    if weights.ndim != 2 or weights.shape[1] != m:
+        raise DataError(f"the contrasts have {weights.shape[-1]} weights each; {ask}")
+    if not np.isfinite(weights).all():
+        raise DataError(f"the contrasts hold a weight that is not finite; {ask}")
     return weights, titles or [f"contrast {i + 1}" for i in range(len(weights))]
 
 

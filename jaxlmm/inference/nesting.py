@@ -12,9 +12,7 @@ from jaxlmm.covariance import positions
 from jaxlmm.design import Design, FactorTerms, Frame, RandomEffects
 from jaxlmm.errors import DesignError
 from jaxlmm.fit import Model
-
-SPANNED = 1e-7
-"""Relative part of a column outside the span of others, below which it is inside."""
+from jaxlmm.inference.estimable import in_span
 
 
 def check_rows(first: Frame, second: Frame) -> None:
@@ -71,7 +69,7 @@ def check_fixed(small: tuple[Frame, Model], large: tuple[Frame, Model], equal: b
 def _spanned_by_rows(small: tuple[Frame, Model], large: tuple[Frame, Model]) -> tuple[bool, bool]:
     """Whether the fixed effects of one are inside those of the other, and the other way round."""
     x, of = (frame.with_rows().x[:, model.coordinates.kept] for frame, model in (small, large))
-    return spanned(x, of), spanned(of, x)
+    return in_span(x, of), in_span(of, x)
 
 
 def check_random(small: Frame, large: Frame) -> None:
@@ -133,25 +131,14 @@ def _special_by_name(small: FactorTerms, large: FactorTerms) -> bool:
     )
 
 
-def spanned(columns: np.ndarray, span: np.ndarray) -> bool:
-    """Whether columns lie in the span of others."""
-    if not columns.size:
-        return True
-    if not span.size:
-        return False
-    scaled = columns / _size(columns)
-    rest = scaled - span @ np.linalg.lstsq(span, scaled, rcond=None)[0]
-    return bool(np.linalg.norm(rest, axis=0).max() < SPANNED)
-
-
 def _special(small: RandomEffects, large: RandomEffects) -> bool:
     """Whether every covariance of the small block's effects is one of the large block's."""
-    if not spanned(small.z, large.z):
+    if not in_span(small.z, large.z):
         return False
     into = np.linalg.lstsq(large.z, small.z, rcond=None)[0]
     basis = [into @ part @ into.T for part in _basis(small)]
     flat = np.array([part.ravel() for part in basis]).T
-    return spanned(flat, np.array([part.ravel() for part in _basis(large)]).T)
+    return in_span(flat, np.array([part.ravel() for part in _basis(large)]).T)
 
 
 def _basis(block: RandomEffects) -> list[np.ndarray]:
@@ -175,10 +162,6 @@ def _same_levels(a: RandomEffects, b: RandomEffects) -> bool:
 def _same(a: np.ndarray | None, b: np.ndarray | None) -> bool:
     ones = 1.0
     return bool(np.all((ones if a is None else a) == (ones if b is None else b)))
-
-
-def _size(columns: np.ndarray) -> np.ndarray:
-    return np.maximum(np.linalg.norm(columns, axis=0), np.finfo(float).tiny)
 
 
 def n_parameters(design: Design, p: int) -> int:

@@ -97,14 +97,13 @@ def _fitted_rows(frame: Frame):
     design = frame.with_rows()
     n = design.n_obs
     offset = np.zeros(n) if frame.offset is None else frame.offset
-    weights = np.ones(n) if design.weights is None else design.weights
     return (
         frame.rows.index,
         design.x,
         [block.z for block in design.random],
         [block.codes for block in design.random],
         offset,
-        weights,
+        design.row_weights,
     )
 
 

@@ -116,11 +116,22 @@ class Reference:
 
     def covariance(self, method: Method) -> np.ndarray:
         """Covariance (p, p) of the coefficients: Kenward-Roger's is adjusted for the uncertainty of the variances."""
-        if method.ddf != "kenward-roger":
-            return self.fit.sigma**2 * self.fit.unscaled_vcov
-        transform = self.model.coordinates.transform
-        unit = self.fit.sigma**2 / self.model.coordinates.weight_scale
-        return unit * transform @ self._adjusted(method.information).adjusted @ transform.T
+        return self.fit.sigma**2 * self.model.coordinates.unscaled(self._standard(method))
+
+    def covariance_of(self, method: Method, rows: np.ndarray) -> np.ndarray:
+        """Covariance (r, r) of combinations (r, p), without the user's matrix, which a far origin of a covariate spoils."""
+        standard = rows @ self.model.coordinates.transform
+        return self.fit.sigma**2 / self.model.coordinates.weight_scale * standard @ self._standard(method) @ standard.T
+
+    def errors_of(self, method: Method, rows: np.ndarray) -> np.ndarray:
+        """Standard errors (r,) of combinations (r, p)."""
+        standard = rows @ self.model.coordinates.transform
+        spread = np.einsum("rp,pq,rq->r", standard, self._standard(method), standard)
+        return self.fit.sigma * np.sqrt(spread / self.model.coordinates.weight_scale)
+
+    def _standard(self, method: Method) -> np.ndarray:
+        """Covariance (p, p) of the standard coefficients over their residual variance."""
+        return self._adjusted(method.information).adjusted if method.ddf == "kenward-roger" else self.fit.standard_vcov
 
     def standard_errors(self, method: Method) -> np.ndarray:
         """Standard errors (p,) of the coefficients."""
@@ -149,16 +160,12 @@ class Reference:
         DesignError
             When nothing is left of the rows.
         """
-        covariance = self.covariance(method)
-        spread = rows @ self.fit.unscaled_vcov @ rows.T * self.fit.sigma**2
-        values, vectors = np.linalg.eigh(0.5 * (spread + spread.T))
-        kept = values > DEPENDENT * values[-1] if values.size else np.zeros(0, dtype=bool)
-        if not kept.any():
+        turned = _uncorrelated(rows, self.covariance_of(Method("normal", "observed"), rows))
+        if not len(turned):
             raise DesignError("the combination is zero for every coefficient, so there is nothing to test")
-        turned = vectors[:, kept].T @ rows
         rank, along = len(turned), turned @ self.fit.beta
         scale = 1.0
-        statistic = float(along @ np.linalg.solve(turned @ covariance @ turned.T, along)) / rank
+        statistic = float(along @ np.linalg.solve(self.covariance_of(method, turned), along)) / rank
         if method.ddf == "kenward-roger":
             scale, den_df = f_test(self._adjusted(method.information), turned @ self.model.coordinates.transform)
             statistic *= scale
@@ -183,6 +190,25 @@ class Reference:
         if information not in known:
             known[information] = adjust(self.second, information)
         return known[information]
+
+
+def _uncorrelated(rows: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Combinations of rows that are uncorrelated, as many as are independent.
+
+    They are the eigenvectors of the covariance in the rows' own units, on which Satterthwaite's degrees of freedom depend;
+    which rows repeat others is seen in units of their standard errors.
+    """
+    error = np.sqrt(np.diagonal(covariance))
+    some = error > 0
+    rows, error, covariance = rows[some], error[some], covariance[np.ix_(some, some)]
+    if not len(rows):
+        return rows
+    values, vectors = np.linalg.eigh(covariance / np.outer(error, error))
+    independent = values > DEPENDENT * values[-1]
+    own, turned = np.linalg.eigh(covariance)
+    if np.count_nonzero(own > DEPENDENT * own[-1]) == np.count_nonzero(independent):
+        return turned[:, own > DEPENDENT * own[-1]].T @ rows
+    return vectors[:, independent].T @ (rows / error[:, None])
 
 
 def _joint(degrees: np.ndarray) -> float:

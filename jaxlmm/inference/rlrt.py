@@ -25,6 +25,9 @@ from jaxlmm.fit import Fit, Model, null_objective
 LARGEST = 10_000
 """Levels up to which the eigenvalues are computed."""
 
+NOTHING = 1e-9
+"""Relative part of a level's column that the fixed effects leave, below which they leave nothing."""
+
 GRID, ROUNDS, FINER = 60, 4, 9
 """Values of log λ that are tried, how often the best one's neighbourhood is divided, and into how many."""
 
@@ -57,7 +60,8 @@ def exact_test(model: Model, fit: Fit, n: int, seed: int) -> RestrictedTest:
     Raises
     ------
     DesignError
-        When the fit is by maximum likelihood, or has more than one variance component or too many levels.
+        When the fit is by maximum likelihood, or has more than one variance component or too many levels, or one that the
+        fixed effects explain.
     """
     if not fit.reml:
         raise DesignError("the exact test is of the restricted likelihood; write fit.update(reml=True)")
@@ -65,6 +69,11 @@ def exact_test(model: Model, fit: Fit, n: int, seed: int) -> RestrictedTest:
         raise DesignError(
             f"the exact test is for one variance component, and this model has {fit.theta.size} covariance parameters; "
             "write fit.ranova()"
+        )
+    if _explained(model):
+        raise DesignError(
+            "the fixed effects explain every level of the grouping factor, so its variance is not identified and there is "
+            "nothing to test; leave the factor out of one of the two parts"
         )
     statistic = max(null_objective(model, True) - fit.objective, 0.0)
     mu, counts = _eigenvalues(model)
@@ -79,9 +88,20 @@ def exact_test(model: Model, fit: Fit, n: int, seed: int) -> RestrictedTest:
     return RestrictedTest(statistic, share, float(np.sqrt(share * (1.0 - share) / n)), draws)
 
 
+def _sums(model: Model) -> tuple[np.ndarray, np.ndarray]:
+    """ZᵀZ (levels,), a diagonal, and ZᵀX (p, levels)."""
+    return model.gram.zz[0][0, 0], model.gram.zx[0][0]
+
+
+def _explained(model: Model) -> bool:
+    """Whether the columns of Z are combinations of those of X, up to rounding."""
+    zz, zx = _sums(model)
+    return bool(np.all(zz - np.sum(zx**2, axis=0) / model.gram.xx <= NOTHING * zz))
+
+
 def _eigenvalues(model: Model) -> tuple[np.ndarray, np.ndarray]:
     """Distinct positive eigenvalues of ZᵀP₀Z, and how often each stands."""
-    zz, zx = model.gram.zz[0][0, 0], model.gram.zx[0][0]
+    zz, zx = _sums(model)
     if zz.size > LARGEST:
         raise DesignError(
             f"the exact test needs the eigenvalues of a matrix of {zz.size:,} rows; {LARGEST:,} is the limit"

@@ -20,7 +20,7 @@ from scipy.linalg import solve_triangular
 
 from jaxlmm.design import Design
 from jaxlmm.errors import DesignError
-from jaxlmm.fit import Fit, Model
+from jaxlmm.fit import LARGEST, Fit, Model
 
 KINDS = ("CR0", "CR1", "CR2")
 
@@ -68,11 +68,18 @@ def robust(design: Design, model: Model, fit: Fit, clusters: np.ndarray, kind: s
                 f"levels of the grouping factor {name!r} stand in several clusters, whose rows are then correlated: robust "
                 "covariances need clusters that contain every grouping factor"
             )
-    x = design.x[:, model.coordinates.kept]
-    rest = design.y - x @ fit.beta
-    phi = fit.sigma**2 * fit.unscaled_vcov
+    coordinates = model.coordinates
+    rest = design.y - design.x[:, coordinates.kept] @ fit.beta
+    # Standard coordinates: no origin of a covariate costs digits.
+    x = design.x[:, coordinates.kept] @ coordinates.transform
+    phi = fit.sigma**2 / coordinates.weight_scale * fit.standard_vcov
     order = np.argsort(clusters, kind="stable")
     ends = np.searchsorted(clusters[order], np.arange(m + 1))
+    largest = int(np.diff(ends).max())
+    if largest > LARGEST:
+        raise DesignError(
+            f"the largest cluster has {largest:,} rows, and this needs dense matrices of that size; the limit is {LARGEST:,}"
+        )
     meat, own, shared = np.zeros((x.shape[1],) * 2), [], []
     for begin, end in itertools.pairwise(ends):
         rows = order[begin:end]
@@ -83,17 +90,17 @@ def robust(design: Design, model: Model, fit: Fit, clusters: np.ndarray, kind: s
             weighted = _adjusted(lower, covariance, x[rows], phi).T @ weighted
         score = weighted.T @ rest[rows]
         meat += np.outer(score, score)
-        along = weighted @ phi
+        along = weighted @ phi @ coordinates.transform.T
         own.append(np.einsum("na,nm,ma->a", along, covariance, along, optimize=True))
         shared.append(x[rows].T @ along)
     unit = m / (m - 1.0) if kind == "CR1" else 1.0
-    return Robust(unit * phi @ meat @ phi, _degrees(np.array(own), np.array(shared), phi), m)
+    back = coordinates.transform @ phi
+    return Robust(unit * back @ meat @ back.T, _degrees(np.array(own), np.array(shared), phi), m)
 
 
 def _covariance(design: Design, fit: Fit, rows: np.ndarray) -> np.ndarray:
     """Var(y) of some rows."""
-    weights = np.ones(rows.size) if design.weights is None else design.weights[rows]
-    answer = np.diag(1.0 / weights)
+    answer = np.diag(1.0 / design.row_weights[rows])
     for block, lam in zip(design.random, fit.lambdas, strict=True):
         spread, codes = block.z[rows] @ lam, block.codes[rows]
         answer += np.where(codes[:, None] == codes, spread @ spread.T, 0.0)
@@ -116,10 +123,14 @@ def _adjusted(lower: np.ndarray, covariance: np.ndarray, x: np.ndarray, phi: np.
 
 
 def _degrees(own: np.ndarray, shared: np.ndarray, phi: np.ndarray) -> np.ndarray:
-    """(Σ P_ii)² / Σ P_ij² of P_ij = [i = j] a_i - u_iᵀΦu_j, for each coefficient: a (m, p), u (m, p, p) with columns last."""
+    """(Σ P_ii)² / Σ P_ij² of P_ij = [i = j] a_i - u_iᵀΦu_j, for each coefficient: a (m, p), u (m, p, p) with columns last.
+
+    Of all pairs of clusters only sums are needed: Σ_ij (u_iᵀΦu_j)² = tr (ΦUᵀU)².
+    """
     answer = []
-    for column in range(own.shape[1]):
-        u = shared[:, :, column]
-        p = np.diag(own[:, column]) - u @ phi @ u.T
-        answer.append(np.trace(p) ** 2 / np.sum(p**2))
+    for a, u in zip(own.T, np.moveaxis(shared, 2, 0), strict=True):
+        middle = phi @ (u.T @ u)
+        forms = np.einsum("ma,ab,mb->m", u, phi, u)
+        squares = np.sum(a**2) - 2.0 * np.sum(a * forms) + np.sum(middle * middle.T)
+        answer.append((np.sum(a) - np.trace(middle)) ** 2 / squares)
     return np.array(answer)

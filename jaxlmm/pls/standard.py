@@ -150,6 +150,11 @@ class Coordinates:
         """Number of estimated coefficients."""
         return self.kept.size
 
+    def unscaled(self, standard: np.ndarray) -> np.ndarray:
+        """A matrix (p, p) of standard coefficients, over σ̃², as one of the user's over σ²."""
+        user = self.transform @ standard @ self.transform.T / self.weight_scale
+        return 0.5 * (user + user.T)
+
     def objective(self, standard: float, reml: bool) -> float:
         """The user's deviance or REML criterion, from the one in standard coordinates."""
         degrees = self.n_obs - (self.n_fixed if reml else 0)

@@ -123,6 +123,10 @@ class Bootstrap:
             raise DataError(f"method={method!r} is not known; write " + ", ".join(map(repr, METHODS)))
         level = check_level(level)
         drawn = self._drawn()
+        if len(drawn) < 2:
+            raise DataError(
+                f"an interval needs replicates, and this bootstrap has {len(drawn)}; draw more: append(1000)"
+            )
         left_out = self._left_out[drawn.columns].to_numpy() if method == "bca" else None
         low, high = interval(method, drawn.to_numpy(), self._estimates().to_numpy(), level, left_out)
         return pd.DataFrame({"lower": low, "upper": high}, index=drawn.columns)

@@ -226,7 +226,7 @@ def _expected(
     structures = [STRUCTURES[name](size) for terms in header["terms"] for name, size in terms]
     n_theta = sum(structure.n_theta for structure in structures)
     shapes: Shapes = {"theta": (n_theta,), "standard_theta": (n_theta,), "beta": (p,), "ols": (p,)}
-    shapes |= {"unscaled_vcov": (p, p), "transform": (p, p)}
+    shapes |= {"standard_vcov": (p, p), "transform": (p, p)}
     if "within_x" in arrays or "within_y" in arrays:
         shapes |= {"within_x": (p, p), "within_y": (p + 1,)}
     width = [sum(own) for own in sizes]

@@ -158,6 +158,9 @@ class EMMeans:
     def joint_tests(self) -> pd.DataFrame:
         """F tests of main effects and interactions of the variables that tell the means apart, within each `by`.
 
+        Where cells are empty, of as many comparisons as the data determine (num_df says how many). An interaction that the
+        model has not is not there.
+
         Returns
         -------
         pandas.DataFrame
@@ -179,16 +182,14 @@ class EMMeans:
             for size in range(1, len(self._specs) + 1):
                 for chosen in itertools.combinations(range(len(self._specs)), size):
                     parts = [_differences(len(v)) if i in chosen else _average(len(v)) for i, v in enumerate(levels)]
-                    weights = functools.reduce(np.kron, parts)
-                    found = f.rows[own]
-                    known = np.isfinite(found).all()
-                    term = ":".join(self._specs[i] for i in chosen)
-                    if not len(weights) or not known:
-                        rows.append((term, 0, np.nan, np.nan, np.nan))
-                    else:
-                        test = f.reference.test(f.method, weights @ found)
-                        rows.append((term, test.num_df, test.den_df, test.statistic, test.p_value))
-                    heads.append(table[self._by].iloc[0])
+                    weights = np.zeros((np.prod([len(part) for part in parts]), len(f.labels)))
+                    weights[:, own] = functools.reduce(np.kron, parts)
+                    found = f.joint(weights)
+                    # What the model has no coefficients for, as an interaction of additive factors, is not tested.
+                    if found is not None:
+                        term = ":".join(self._specs[i] for i in chosen)
+                        rows.append((term, found.num_df, found.den_df, found.statistic, found.p_value))
+                        heads.append(table[self._by].iloc[0])
         tests = pd.DataFrame(rows, columns=["term", "num_df", "den_df", "F", "p_value"])
         head = pd.DataFrame(heads, columns=self._by).reset_index(drop=True)
         return pd.concat([head, tests], axis=1) if self._by else tests
@@ -203,8 +204,10 @@ class EMMeans:
         """What is compared, and within what."""
         if simple is None:
             return self._specs, self._by
-        wanted = [simple] if isinstance(simple, str) else list(simple)
+        wanted = _listed(simple, "simple")
         every = [*self._specs, *self._by]
+        if not wanted:
+            raise DataError(f"simple names no variable; the means are told apart by {', '.join(map(repr, every))}")
         for name in wanted:
             if name not in every:
                 raise DataError(f"simple names {name!r}, but the means are told apart by {', '.join(map(repr, every))}")
@@ -251,9 +254,9 @@ def marginal_means(
         raise DataError(f"specs={specs!r} and by={by!r}: name at least one variable in specs, and none in both")
     frame, kept = fitted.frame, fitted.model.coordinates.kept
     grid = reference_grid(frame, kept, at, [*specs, *by])
-    rows = grid.rows if variable is None else slopes(frame, grid, kept, variable)
-    others = [name for name in grid.factors if name not in (*specs, *by, *(at or {}))]
-    share = frequencies(frame, grid.table, others) if weights == "proportional" else np.ones(len(grid.table))
+    means = grid.means if variable is None else slopes(frame, grid, kept, variable)
+    others = [name for name in grid.factors if name not in (*specs, *by)]
+    share = frequencies(frame, grid, others) if weights == "proportional" else np.ones(len(grid.table))
     # Sorted as the grid is: the last of specs and by varies fastest.
     order = [*by, *specs]
     labels = grid.table[order].drop_duplicates().sort_values(order, key=lambda c: pd.factorize(c)[0], kind="stable")
@@ -266,11 +269,11 @@ def marginal_means(
         scale = scale_of(frame.response)
         if scale is None:
             raise DataError(
-                f"type='response': {frame.response!r} is no known transformation of a column (log, log2, log10, log1p, "
-                "sqrt, logit); leave it out"
+                f"type='response': {frame.response!r} is no known transformation (log, log2, log10, log1p, sqrt, logit) of "
+                "a column or of a + b times one; leave type out"
             )
-    constant = grid.offset if variable is None else 0.0
-    whole = Functions(fitted.reference, method, grid.table, rows, constant)
+    constant = np.full(len(grid.table), grid.offset if variable is None else 0.0)
+    whole = Functions(fitted.reference, method, grid.table, means, constant)
     functions = whole.combined(average, labels[[*specs, *by]].reset_index(drop=True))
     name = f"{variable}.trend" if variable is not None else "emmean" if scale is None else "response"
     return EMMeans(functions, specs, by, check_level(level), scale, name)
@@ -280,6 +283,8 @@ def _listed(names: Any, what: str) -> list[str]:
     """Names given as one, as a list, or as R's "a * b", "a:b"."""
     if names is None:
         return []
+    if isinstance(names, str) and "|" in names:
+        raise DataError(f"{what}={names!r}: write what stands right of the bar as by=...")
     if isinstance(names, str):
         names = [name.strip() for name in names.replace("*", ":").split(":")]
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):

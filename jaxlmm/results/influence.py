@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from scipy.linalg import solve_triangular
 
 from jaxlmm.errors import DataError
 from jaxlmm.fit import Control, LeftOut, Rows, left_out
@@ -64,9 +65,11 @@ class Influence:
         if not len(self._fitted.coefficients):
             return pd.Series(np.nan, index=self._index, name="cooks_distance")
         change = self._found.beta - self._fitted.fit.beta
-        covariance = self._fitted.fit.sigma**2 * self._fitted.fit.unscaled_vcov
-        along = np.linalg.solve(covariance, change.T).T
-        return pd.Series(np.sum(change * along, axis=1) / change.shape[1], index=self._index, name="cooks_distance")
+        coordinates, fit = self._fitted.model.coordinates, self._fitted.fit
+        standard = solve_triangular(coordinates.transform, change.T)
+        along = coordinates.weight_scale / fit.sigma**2 * np.linalg.solve(fit.standard_vcov, standard)
+        distance = np.sum(standard * along, axis=0) / change.shape[1]
+        return pd.Series(distance, index=self._index, name="cooks_distance")
 
     def __repr__(self) -> str:
         lost = int(np.sum(self._found.status == "not identified"))

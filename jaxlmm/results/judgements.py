@@ -11,6 +11,7 @@ import pandas as pd
 from jaxlmm.errors import DataError
 from jaxlmm.inference import f_table
 from jaxlmm.inference.combinations import combination_rows
+from jaxlmm.inference.estimable import Combinations
 from jaxlmm.inference.marginal import Functions
 from jaxlmm.inference.wald import check_level, wald_interval
 from jaxlmm.precision import double
@@ -86,8 +87,10 @@ class Judgements(VarianceJudgements):
         if method not in ("wald", "profile", "boot"):
             raise DataError(f"method={method!r} is not known; write 'wald', 'profile' or 'boot'")
         f, level = self._fitted, check_level(level)
+        if method != "wald" and (ddf is not None or information is not None):
+            raise DataError(f"ddf and information are about Wald intervals and have no say where method={method!r}")
         if method == "profile":
-            return profile_of(f).conf_int(level)
+            return profile_of(f, self._control).conf_int(level)
         if method == "boot":
             drawn = bootstrapped(f, self._control, n, seed, "parametric", None, False, None).conf_int(level=level)
             return drawn.loc[[*columns_by_theta(f), *f.coefficients]].set_axis([*names_by_theta(f), *f.coefficients])
@@ -200,7 +203,9 @@ class Judgements(VarianceJudgements):
             found = f.reference.test(method, rows)
             table = {"num_df": found.num_df, "den_df": found.den_df, "F": found.statistic, "p_value": found.p_value}
             return pd.DataFrame(table, index=["joint"])
-        functions = Functions(f.reference, method, pd.DataFrame(index=names), rows)
+        functions = Functions(
+            f.reference, method, pd.DataFrame(index=names), Combinations.of(rows), np.zeros(len(rows))
+        )
         return functions.tests(check_level(level), "none", None, [], None)
 
     @double

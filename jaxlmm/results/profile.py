@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 
 from jaxlmm.design.table import as_floats
 from jaxlmm.errors import DataError
-from jaxlmm.fit import fit_model
+from jaxlmm.fit import Control, fit_model
 from jaxlmm.inference import Curve, Profiler, as_frame, limits, profiled, standard_errors, variance_covariance
 from jaxlmm.inference.reference import Reference
 from jaxlmm.inference.wald import check_level
@@ -80,7 +81,7 @@ class Profile:
         {0.0: -2.32, 60.0: 1.19}
         """
         known = {curve.name: curve for curve in self._curves}
-        if parameter not in known:
+        if not isinstance(parameter, str) or parameter not in known:
             raise DataError(f"{parameter!r} is no parameter of this profile; those are: {', '.join(map(repr, known))}")
         curve, asked = known[parameter], np.atleast_1d(as_floats(values, "values"))
         low, high = curve.bounds
@@ -120,9 +121,9 @@ class Profile:
         return f"<Profile: {len(self._curves)} parameters, {len(self.frame)} points>"
 
 
-def profile_of(fitted: Fitted) -> Profile:
-    """Profiles of a fit; a REML fit is fitted again by maximum likelihood."""
-    fit = fitted.fit if not fitted.fit.reml else fit_model(fitted.model, False)
+def profile_of(fitted: Fitted, control: Control) -> Profile:
+    """Profiles of a fit; a REML fit is fitted again by maximum likelihood, as `control` says."""
+    fit = fitted.fit if not fitted.fit.reml else fit_model(fitted.model, False, replace(control, start=None))
     reference = Reference(fitted.model, fit)
     errors = variance_covariance(fitted.frame, reference, "sd", "observed")
     own = standard_errors(errors).reindex(columns_by_theta(fitted))

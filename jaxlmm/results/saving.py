@@ -27,7 +27,7 @@ from jaxlmm.results.checked import check_saved
 from jaxlmm.results.saved_frame import frame_from_json, frame_to_json
 
 FORMAT = "jaxlmm model"
-VERSION = 1
+VERSION = 2
 
 
 def save(fitted: Fitted, control: Control, path: str | os.PathLike[str], rows: bool = False) -> None:
@@ -47,7 +47,7 @@ def save(fitted: Fitted, control: Control, path: str | os.PathLike[str], rows: b
         "theta": fit.theta,
         "standard_theta": fit.standard_theta,
         "beta": fit.beta,
-        "unscaled_vcov": fit.unscaled_vcov,
+        "standard_vcov": fit.standard_vcov,
         "kept": coordinates.kept,
         "dropped": coordinates.dropped,
         "ols": coordinates.beta,
@@ -153,7 +153,8 @@ def _fitted(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Fitted:
         reml=header["reml"],
         sigma=header["sigma"],
         beta=arrays["beta"],
-        unscaled_vcov=arrays["unscaled_vcov"],
+        unscaled_vcov=coordinates.unscaled(arrays["standard_vcov"]),
+        standard_vcov=arrays["standard_vcov"],
         b=tuple(arrays[f"b{t}"] for t in count),
         pwrss=header["pwrss"],
         certificate=Certificate(**certificate),

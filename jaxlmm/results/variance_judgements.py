@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
 import pandas as pd
 
-from jaxlmm.errors import DataError
 from jaxlmm.fit import Control
 from jaxlmm.inference import Candidate, RestrictedTest, compare, exact_test, random_table, variance_covariance
 from jaxlmm.precision import double
+from jaxlmm.resample import check_replicates
 from jaxlmm.results.estimates import Estimates
 from jaxlmm.results.profile import Profile, profile_of
 
@@ -73,7 +72,7 @@ class VarianceJudgements(Estimates):
         DesignError
             When the fit is by maximum likelihood, or has more than one covariance parameter.
         DataError
-            When `n` is not a positive whole number.
+            When `n` is not a positive whole number, or `seed` none of 64 bits.
 
         Notes
         -----
@@ -87,8 +86,7 @@ class VarianceJudgements(Estimates):
         >>> round(fit.exact_rlrt().statistic, 3)
         6.369
         """
-        if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
-            raise DataError(f"n={n!r} is not a number of draws; write a positive whole number")
+        check_replicates(n, seed)
         return exact_test(self._fitted.model, self._fitted.fit, int(n), seed)
 
     @double
@@ -119,7 +117,7 @@ class VarianceJudgements(Estimates):
         >>> list(fit.profile().frame.columns)
         ['parameter', 'value', 'zeta']
         """
-        return profile_of(self._fitted)
+        return profile_of(self._fitted, self._control)
 
     @double
     def cov_varcorr(self, scale: str = "var", information: str = "observed") -> pd.DataFrame:

@@ -142,7 +142,7 @@ def other_arrays() -> Path:
 
 def trusted() -> Path:
     """A saved model whose formula, changed by someone, says that it may call anything."""
-    header = {"format": "jaxlmm model", "version": 1}
+    header = {"format": "jaxlmm model", "version": 2}
     header["frame"] = {"formula": "y ~ open('owned', 'w') + (1 | g)", "trusted": True}
     np.savez("trusted.npz", header=np.frombuffer(json.dumps(header).encode(), dtype=np.uint8))
     return Path("trusted.npz")

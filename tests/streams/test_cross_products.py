@@ -19,7 +19,7 @@ from tests.streams.test_models import MODELS, SINGULAR, table
 ROOT = Path(__file__).parents[2]
 FORMULAS = [
     "y ~ x * c + (1 | g)",
-    "y ~ x + (x || g) + (c || h)",
+    "y ~ x + (x || g) + (0 + c || h)",
     "y ~ x + (1 | c/k/g)",
     "y ~ c * k * x + (1 | g)",
     "y ~ far + (far | g)",

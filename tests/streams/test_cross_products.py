@@ -14,7 +14,7 @@ import pytest
 
 import jaxlmm
 from jaxlmm import DataError, SavedModelError
-from tests.streams.test_models import MODELS, SINGULAR, table
+from tests.streams.test_models import MODELS, accuracy, table
 
 ROOT = Path(__file__).parents[2]
 FORMULAS = [
@@ -31,8 +31,8 @@ def equal(sums: jaxlmm.CrossProducts, whole: pd.DataFrame, **arguments: Any) -> 
     ours, expected = jaxlmm.lmer_from(sums), jaxlmm.lmer(sums.formula, whole, **arguments)
     assert sums.nobs == expected.nobs
     assert ours.objective == pytest.approx(expected.objective, rel=1e-10)
-    assert np.abs((ours.params - expected.params) / expected.bse).max() < (SINGULAR if expected.is_singular else 1e-5)
-    assert ours.sigma == pytest.approx(expected.sigma, rel=SINGULAR if expected.is_singular else 1e-6)
+    assert np.abs((ours.params - expected.params) / expected.bse).max() < accuracy(expected, 1e-5)
+    assert ours.sigma == pytest.approx(expected.sigma, rel=accuracy(expected, 1e-6))
 
 
 @pytest.mark.parametrize("formula", FORMULAS)

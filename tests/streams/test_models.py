@@ -14,14 +14,20 @@ from tests.test_reference import BASIC, PYTHON
 
 N = 600
 
-SINGULAR = 1e-4
-"""Standard errors by which coefficients may differ on a boundary: the criterion, equal to 1e-11 of about 2,000, is quadratic
-in them, and sqrt(2e-8) = 1.4e-4."""
+LOOSE = 1e-4
+"""Standard errors by which coefficients may differ on a boundary, where the criterion, equal to 1e-11 of about 2,000, is
+quadratic in them (sqrt(2e-8) = 1.4e-4), and of crossed designs: a predicted decrease of 1e-9, at which a fit stops, is
+3e-5 standard errors of θ."""
 
 CASES = {case["id"]: case for case in cases() if case["data"] not in ("chem97", "insteval")}
 
 NEEDS_ROWS = ("fitted",)
 """Aspects that a fit without rows does not answer."""
+
+
+def accuracy(fit: jaxlmm.MixedModelResults, exact: float) -> float:
+    """In standard errors, by how much coefficients of two minimizations of one function may differ."""
+    return LOOSE if fit.is_singular or fit.plan.kind == "crossed" else exact
 
 
 def streamed(formula: str, whole: pd.DataFrame, parts: int = 3, **arguments: Any) -> jaxlmm.MixedModelResults:
@@ -123,7 +129,7 @@ def test_parts_and_whole(formula: str) -> None:
         fit = jaxlmm.lmer(formula, parts, **arguments)
         assert fit.objective == pytest.approx(expected.objective, rel=1e-11)
         assert fit.params.index.tolist() == expected.params.index.tolist()
-        tolerance = SINGULAR if expected.is_singular else 1e-6
+        tolerance = accuracy(expected, 1e-6)
         assert (np.abs(fit.params - expected.params) < tolerance * expected.bse).all()
         np.testing.assert_allclose(fit.bse, expected.bse, rtol=tolerance)
         for name, modes in expected.ranef().items():

@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxlmm import pls
 from jaxlmm.covariance import canonical_theta, lambda_array
-from jaxlmm.fit import programs
+from jaxlmm.fit import evaluations
 from jaxlmm.fit.directions import Directions, smallest_slopes, with_values
 
 SMALL = 3e-3
@@ -92,7 +92,7 @@ def examine(model, theta: np.ndarray, reml: float, below: float = SMALL) -> Boun
     lambdas, found = truncate(plan, numpy_lambdas(plan, theta), below)
     if not any((own.values < below).any() for terms in found for own in terms):
         return None
-    value = float(programs.profile(plan, reduced, [jnp.asarray(f) for f in lambdas], reml).objective)
+    value = float(evaluations.of(plan).profile(plan, reduced, [jnp.asarray(f) for f in lambdas], reml).objective)
     slope, escape = _steepest(plan, reduced, lambdas, found, reml, below)
     return Boundary(lambdas, value, slope, escape)
 
@@ -100,7 +100,7 @@ def examine(model, theta: np.ndarray, reml: float, below: float = SMALL) -> Boun
 def _steepest(plan, reduced, lambdas, found, reml, below):
     """Smallest slope in ΛΛᵀ over the singular directions of all terms, and the way out if it is negative."""
     away = [_beside(lam) for lam in lambdas]
-    derivatives = programs.slopes(plan, reduced, [jnp.asarray(lam) for lam in away], reml)
+    derivatives = evaluations.of(plan).slopes(plan, reduced, [jnp.asarray(lam) for lam in away], reml)
     smallest, best, largest = np.inf, None, 1.0
     for t, terms in enumerate(found):
         # ∂d/∂Λ = 2GΛ
@@ -130,7 +130,7 @@ def leave(model, boundary: Boundary, reml: float) -> np.ndarray | None:
     plan, reduced = model.plan, model.reduced
     for step in 0.5 ** np.arange(0, 12):
         factors = [lam + step * way for lam, way in zip(boundary.lambdas, boundary.escape or [], strict=True)]
-        value = float(programs.profile(plan, reduced, [jnp.asarray(f) for f in factors], reml).objective)
+        value = float(evaluations.of(plan).profile(plan, reduced, [jnp.asarray(f) for f in factors], reml).objective)
         if value < boundary.value - INDIFFERENT:
             return theta_of(plan, factors)
     return None

@@ -34,6 +34,18 @@ def minimize(plan, reduced, state, reml, limit):
 
 
 @program(0)
+def propose(plan, state):
+    """The next step of a lane whose evaluations are no program."""
+    return optimize.propose(state, pls.natural_scale(plan, state.theta))
+
+
+@program()
+def accept(state, proposal, evaluation):
+    """Whether that step is taken."""
+    return optimize.accept(state, proposal, evaluation)
+
+
+@program(0)
 def minimize_by_gradients(plan, reduced, state, reml, limit):
     """The same with a Hessian that is updated from gradients, beginning at an evaluated state."""
 
@@ -113,3 +125,26 @@ def quadratic_forms(plan, reduced, theta, responses, xy):
 def slopes(plan, reduced, lambdas, reml):
     """∂d/∂Λ (k, k) of each factor at square factors Λ."""
     return pls.slopes(plan, reduced, lambdas, reml)
+
+
+@program(0)
+def krylov_base(plan, layout, chain, zz, lambdas, inverses):
+    """The eliminated chain of a `krylov` plan, and tr(P⁻¹S)."""
+    return pls.krylov.base(plan, layout, chain, zz, lambdas, inverses)
+
+
+@program(0)
+def krylov_slopes(plan, layout, chain, zz, lambdas, inverses):
+    """Derivatives of log|Ψ_CC| + tr(P⁻¹S) in every Λ."""
+
+    def known(factors):
+        found = pls.krylov.base(plan, layout, chain, zz, factors, inverses)
+        return found.logdet + found.trace
+
+    return jax.grad(known)(lambdas)
+
+
+@program(0)
+def krylov_diagonal(plan, layout, chain, zz, lambdas, inverses):
+    """Derivatives of tr(P⁻¹S) in P⁻¹ of each level: the diagonal blocks of S."""
+    return jax.grad(lambda given: pls.krylov.base(plan, layout, chain, zz, lambdas, given).trace)(inverses)

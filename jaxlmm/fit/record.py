@@ -75,6 +75,35 @@ class Certificate:
 
 
 @dataclass(frozen=True)
+class MonteCarlo:
+    """What the probes of a `krylov` plan leave uncertain; nothing else of such a fit is estimated.
+
+    Attributes
+    ----------
+    objective : float
+        Standard deviation of the criterion over other probes.
+    theta : (n_theta,) array
+        Standard deviation of θ̂, in standard coordinates.
+    std_error : (n_theta,) array
+        Standard error of θ̂ itself, from the average information.
+    probes, directions : int
+        How many probes there are, and how many directions that are not left to them.
+    """
+
+    objective: float
+    theta: np.ndarray
+    std_error: np.ndarray
+    probes: int
+    directions: int
+
+    @property
+    def error(self) -> float:
+        """Largest standard deviation of an element of θ̂ over other probes, in its standard errors."""
+        known = self.std_error > 0
+        return float((self.theta[known] / self.std_error[known]).max(initial=0.0))
+
+
+@dataclass(frozen=True)
 class Fit:
     """Estimates of one lane, in the user's units.
 
@@ -105,6 +134,8 @@ class Fit:
         Penalized weighted residual sum of squares.
     certificate : Certificate
         How the optimizer ended.
+    monte_carlo : MonteCarlo or None
+        Of a `krylov` plan.
     """
 
     theta: np.ndarray
@@ -119,3 +150,4 @@ class Fit:
     b: tuple[np.ndarray, ...]
     pwrss: float
     certificate: Certificate
+    monte_carlo: MonteCarlo | None = None

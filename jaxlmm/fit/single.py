@@ -12,7 +12,7 @@ from jaxlmm import optimize, pls
 from jaxlmm.covariance import canonical_theta
 from jaxlmm.design import CHUNK_ROWS, Design
 from jaxlmm.errors import DesignError
-from jaxlmm.fit import boundary, programs
+from jaxlmm.fit import boundary, evaluations, krylov, programs
 from jaxlmm.fit.directions import directions
 from jaxlmm.fit.record import Certificate, Fit, Model
 from jaxlmm.fit.threads import LARGE, one_blas_thread
@@ -82,8 +82,14 @@ def prepare_sums(cross: pls.CrossProducts, plan: str = "auto", many_lanes: bool 
     """The same from sums over rows that are elsewhere."""
     gram, response, coordinates = pls.standardize(cross)
     chosen = pls.choose(gram, coordinates.terms, plan, many_lanes)
-    reduced = jax.device_put(pls.reduce(chosen, gram, response, coordinates))
-    return Model(gram, response, coordinates, chosen, reduced)
+    return Model(gram, response, coordinates, chosen, reduce(chosen, gram, response, coordinates))
+
+
+def reduce(plan: pls.Plan, gram: pls.Gram, response: pls.Response, coordinates: pls.Coordinates):
+    """What iterations of a plan read."""
+    if plan.kind == "krylov":
+        return pls.krylov_criterion.reduce(plan, gram, response, coordinates, krylov.COMPILED)
+    return jax.device_put(pls.reduce(plan, gram, response, coordinates))
 
 
 def with_response(model: Model, responder: pls.Responder, y: np.ndarray) -> Model:
@@ -91,11 +97,12 @@ def with_response(model: Model, responder: pls.Responder, y: np.ndarray) -> Mode
     responses = responder.reduce(y[:, None])
     response = responses.one()
     reduced = model.plan.module.compress_response(model.plan, model.reduced.layout, model.gram, response)
+    if model.plan.kind == "krylov":
+        changed = replace(model.reduced, response=reduced)
+    else:
+        changed = model.reduced._replace(response=jax.device_put(reduced))
     return replace(
-        model,
-        response=response,
-        coordinates=responses.coordinates(model.coordinates),
-        reduced=model.reduced._replace(response=jax.device_put(reduced)),
+        model, response=response, coordinates=responses.coordinates(model.coordinates), reduced=changed
     )
 
 
@@ -118,8 +125,25 @@ def fit_model(model: Model, reml: bool, control: Control = DEFAULT) -> Fit:
 
 def fit_at(model: Model, theta: np.ndarray, reml: bool, control: Control, radius: float = 1.0) -> Fit:
     """The same from a start θ in standard coordinates; the nearer it is, the smaller may the first trust region be."""
+    if model.plan.kind == "krylov":
+        return _fit_in_rounds(model, theta, reml, control, radius)
     state, slope = search(model, theta, float(reml), control, radius)
     return evaluate(model, np.asarray(state.theta), reml, _certificate(model, state, slope))
+
+
+def _fit_in_rounds(model: Model, theta: np.ndarray, reml: bool, control: Control, radius: float) -> Fit:
+    """Minimize with few probes, and again with as many as the Monte Carlo error asks for."""
+    settings = krylov.Settings.first(krylov.size_of(model))
+    for number in range(krylov.ROUNDS):
+        here = krylov.with_round(model, theta, settings)
+        state, slope = search(here, theta, float(reml), control, radius)
+        error = krylov.monte_carlo(here, state, float(reml))
+        last = error.error <= krylov.ENOUGH or settings.probes >= krylov.MOST
+        if last or number + 1 == krylov.ROUNDS:
+            break
+        theta, radius, settings = np.asarray(state.theta), 0.1, settings.after(error.error)
+    certificate = _certificate(here, state, slope)
+    return replace(evaluate(here, np.asarray(state.theta), reml, certificate), monte_carlo=error)
 
 
 def search(
@@ -151,7 +175,7 @@ def search(
             if not certify:
                 state = replace(state, theta=settled.theta)
                 break
-            there = jax.device_get(programs.minimize(model.plan, model.reduced, settled, flag, 0))
+            there = jax.device_get(evaluations.of(model.plan).minimize(model.plan, model.reduced, settled, flag, 0))
             state = replace(state, theta=there.theta, value=there.value, gradient=there.gradient, hessian=there.hessian)
         else:
             slope = np.nan
@@ -167,14 +191,14 @@ def _minimize_in_stages(model: Model, theta: np.ndarray, flag: float, limit: int
     if not _exact_steps(model.plan):
         return _minimize(model, theta, flag, limit)
     stage, start = STAGE, optimize.initial(theta, 0, radius)
-    state = jax.device_get(programs.minimize(model.plan, model.reduced, start, flag, min(stage, limit)))
+    state = jax.device_get(evaluations.of(model.plan).minimize(model.plan, model.reduced, start, flag, min(stage, limit)))
     while int(state.status) == optimize.RUNNING and int(state.iteration) < limit:
         stage *= 2
         found = boundary.examine(model, np.asarray(state.theta), flag, boundary.EARLY)
         start = state
         if found is not None and found.escape is None and found.value <= float(state.value) + float(state.predicted):
             start = optimize.initial(boundary.theta_of(model.plan, found.lambdas), int(state.iteration))
-        state = jax.device_get(programs.minimize(model.plan, model.reduced, start, flag, min(stage, limit)))
+        state = jax.device_get(evaluations.of(model.plan).minimize(model.plan, model.reduced, start, flag, min(stage, limit)))
     return state
 
 
@@ -188,8 +212,8 @@ def _minimize(model: Model, theta: np.ndarray, reml: float, limit: int, iteratio
     plan, reduced = model.plan, model.reduced
     start = optimize.initial(theta, iteration)
     if _exact_steps(plan):
-        return jax.device_get(programs.minimize(plan, reduced, start, reml, limit))
-    state = programs.minimize(plan, reduced, start, reml, iteration)
+        return jax.device_get(evaluations.of(model.plan).minimize(plan, reduced, start, reml, limit))
+    state = evaluations.of(model.plan).minimize(plan, reduced, start, reml, iteration)
     while int(state.status) == optimize.RUNNING and int(state.iteration) < limit:
         state = programs.minimize_by_gradients(plan, reduced, state, reml, limit)
         if int(state.status) != optimize.RUNNING:
@@ -200,14 +224,14 @@ def _minimize(model: Model, theta: np.ndarray, reml: float, limit: int, iteratio
 def _verify(model: Model, state: optimize.State, reml: float, limit: int) -> optimize.State:
     """Look again with the exact Hessian in place of the updated one; the lane runs on if it disagrees."""
     plan, reduced, tried = model.plan, model.reduced, int(state.iteration)
-    checked = programs.minimize(plan, reduced, optimize.initial(state.theta, tried), reml, tried)
-    return programs.minimize(plan, reduced, checked, reml, min(tried + 1, limit))
+    checked = evaluations.of(model.plan).minimize(plan, reduced, optimize.initial(state.theta, tried), reml, tried)
+    return evaluations.of(model.plan).minimize(plan, reduced, checked, reml, min(tried + 1, limit))
 
 
 def evaluate(model: Model, standard_theta: np.ndarray, reml: bool, certificate: Certificate) -> Fit:
     """Estimates at given parameters, back in the user's units."""
     plan, coordinates = model.plan, model.coordinates
-    profile, modes = jax.device_get(programs.estimates(plan, model.reduced, standard_theta, float(reml)))
+    profile, modes = jax.device_get(evaluations.of(plan).estimates(plan, model.reduced, standard_theta, float(reml)))
     p, root = coordinates.n_fixed, np.sqrt(coordinates.weight_scale)
     pwrss = float(profile.pwrss)
     sigma = coordinates.scale * root * np.sqrt(pwrss / (coordinates.n_obs - (p if reml else 0)))

@@ -3,9 +3,11 @@
 from jaxlmm.linalg.blocks import inverse_factor, logdet, matmul, mirror, transpose
 from jaxlmm.linalg.on_host import SINGULAR_PIVOT, back_substitute, lower_blocks
 from jaxlmm.linalg.spd import SpdFactor, spd_factor, spd_logdet, spd_solve
+from jaxlmm.linalg.sparse import SparseBlocks, on_accelerator
 
 __all__ = [
     "SINGULAR_PIVOT",
+    "SparseBlocks",
     "SpdFactor",
     "back_substitute",
     "inverse_factor",
@@ -13,6 +15,7 @@ __all__ = [
     "lower_blocks",
     "matmul",
     "mirror",
+    "on_accelerator",
     "spd_factor",
     "spd_logdet",
     "spd_solve",

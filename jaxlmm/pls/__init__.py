@@ -1,6 +1,6 @@
 """Penalized least squares: from cross-products to the profiled criterion and its estimates."""
 
-from jaxlmm.pls import lanes
+from jaxlmm.pls import krylov, krylov_criterion, lanes
 from jaxlmm.pls.bucket import bucket
 from jaxlmm.pls.components import Components, Places, components, largest_component
 from jaxlmm.pls.criterion import (
@@ -71,6 +71,8 @@ __all__ = [
     "expanded",
     "grouped_modes",
     "information",
+    "krylov",
+    "krylov_criterion",
     "lambdas",
     "lanes",
     "largest_component",

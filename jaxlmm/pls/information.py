@@ -49,7 +49,7 @@ def slopes(plan: Plan, reduced: Reduced, factors, reml) -> list[jax.Array]:
 def information(plan: Plan, reduced: Reduced, theta: jax.Array, reml) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Value (), gradient (n_theta,) and average-information Hessian (n_theta, n_theta) of d(θ)."""
     factors = lambdas(plan, theta)
-    away, near = _off_boundary(factors)
+    away, near = off_boundary(factors)
 
     def look(trip, seen):
         """Beside the boundary first, where that is wanted, and then here: one program for both."""
@@ -62,7 +62,7 @@ def information(plan: Plan, reduced: Reduced, theta: jax.Array, reml) -> tuple[j
     nothing = jnp.zeros((), theta.dtype), jnp.zeros((theta.size, theta.size), theta.dtype), factors, factors
     value, observed, slopes, beside = jax.lax.fori_loop(jnp.where(near, 0, 1), 2, look, nothing)
     where = jax.tree.map(lambda here, there: jnp.where(near, there, here), factors, away)
-    parts = [_own_part(*row) for row in zip(plan.terms, slopes, where, beside, strict=True)]
+    parts = [own_part(*row) for row in zip(plan.terms, slopes, where, beside, strict=True)]
     gradient = jnp.concatenate([part for part, _ in parts])
     hessian = observed + jax.scipy.linalg.block_diag(*(part for _, part in parts))
     return value, gradient, 0.5 * (hessian + hessian.T)
@@ -98,7 +98,7 @@ def _observed(plan: Plan, reduced: Reduced, factors, factor, found, reml) -> jax
     def energy(b, beta):
         return module.energy(plan, layout, gram, b, beta)
 
-    damping = [_damping(lam) for lam in factors]
+    damped = [damping(lam) for lam in factors]
 
     def scores_of(zy, xy):
         """Zᵀe for the response that has these cross-products.
@@ -110,7 +110,7 @@ def _observed(plan: Plan, reduced: Reduced, factors, factor, found, reml) -> jax
         fitted = jax.grad(energy)(b, beta)
         return [
             jnp.einsum("ij,jl->il", a, mode + own - part)
-            for a, mode, own, part in zip(damping, b, zy, fitted, strict=True)
+            for a, mode, own, part in zip(damped, b, zy, fitted, strict=True)
         ]
 
     def through(direction):
@@ -118,16 +118,16 @@ def _observed(plan: Plan, reduced: Reduced, factors, factor, found, reml) -> jax
         return scores_of(*jax.grad(energy, argnums=(0, 1))(direction, jnp.zeros_like(found.beta)))
 
     scores = scores_of(module.response_by_factor(plan, reduced.response), jnp.zeros_like(found.beta))
-    directions = _directions(plan, factors, scores)
-    together = sum(part.size for part in directions) <= TOGETHER
-    images = jax.vmap(through)(directions) if together else jax.lax.map(through, directions)
-    products = sum(jnp.einsum("ikl,jkl->ij", w, image) for w, image in zip(directions, images, strict=True))
-    along = jnp.sum(jnp.stack([jnp.einsum("ikl,kl->i", w, s) for w, s in zip(directions, scores, strict=True)]), axis=0)
+    ways = directions(plan, factors, scores)
+    together = sum(part.size for part in ways) <= TOGETHER
+    images = jax.vmap(through)(ways) if together else jax.lax.map(through, ways)
+    products = sum(jnp.einsum("ikl,jkl->ij", w, image) for w, image in zip(ways, images, strict=True))
+    along = jnp.sum(jnp.stack([jnp.einsum("ikl,kl->i", w, s) for w, s in zip(ways, scores, strict=True)]), axis=0)
     ratio = (reduced.n_obs - reml * reduced.n_fixed) / found.pwrss
     return ratio * (products - jnp.outer(along, along) / found.pwrss)
 
 
-def _off_boundary(factors):
+def off_boundary(factors):
     """Factors of ΛΛᵀ + δ²I, and whether any Λ is so nearly singular that they are wanted."""
     away, near = [], jnp.asarray(False)
     for lam in factors:
@@ -138,13 +138,13 @@ def _off_boundary(factors):
     return tuple(away), near
 
 
-def _damping(lam):
+def damping(lam):
     """(I + ΛΛᵀ)⁻¹."""
     w = inverse_factor((jnp.eye(lam.shape[0]) + lam @ lam.T)[:, :, None])[:, :, 0]
     return w.T @ w
 
 
-def _directions(plan: Plan, factors, scores):
+def directions(plan: Plan, factors, scores):
     """w_i of every parameter: for each factor (n_theta, k, levels), zero where the parameter is another factor's."""
     answer, before = [], 0
     for terms, lam, score in zip(plan.terms, factors, scores, strict=True):
@@ -158,7 +158,7 @@ def _directions(plan: Plan, factors, scores):
     return answer
 
 
-def _own_part(terms, slope, lam, slope_there) -> tuple[jax.Array, jax.Array]:
+def own_part(terms, slope, lam, slope_there) -> tuple[jax.Array, jax.Array]:
     """Gradient of one factor's θ, and 2 G_ab where parameters (a, c) and (b, c) share a column of Λ."""
     rows, columns = positions(terms)
     w = inverse_factor((lam @ lam.T)[:, :, None])[:, :, 0]

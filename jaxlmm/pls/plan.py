@@ -14,12 +14,18 @@ import numpy as np
 
 from jaxlmm.covariance import Structure, n_columns, n_theta
 from jaxlmm.errors import DesignError
-from jaxlmm.pls import crossed, dense, grouped, nested
+from jaxlmm.pls import crossed, dense, grouped, krylov, nested
 from jaxlmm.pls import tail as fill
 from jaxlmm.pls.bucket import bucket
 from jaxlmm.pls.standard import Gram
 
-MODULES: dict[str, ModuleType] = {"grouped": grouped, "nested": nested, "crossed": crossed, "dense": dense}
+MODULES: dict[str, ModuleType] = {
+    "grouped": grouped,
+    "nested": nested,
+    "crossed": crossed,
+    "dense": dense,
+    "krylov": krylov,
+}
 
 WAYS = {"classes": "classes of equal levels", "pairs": "co-occurring pairs", "product": "a matrix product"}
 """How a crossed chain fills the tail, in words."""
@@ -32,7 +38,7 @@ class Plan:
     Attributes
     ----------
     kind : str
-        "grouped", "nested", "crossed" or "dense".
+        "grouped", "nested", "crossed", "dense" or "krylov".
     terms : tuple of tuple of Structure
         Covariance structures of each grouping factor, in the design's order.
     order : tuple of int
@@ -138,6 +144,11 @@ def choose(gram: Gram, terms: tuple[tuple[Structure, ...], ...], kind: str = "au
     if kind == "nested" and not tail:
         sizes = " > ".join(str(levels[t]) for t in chain)
         return Plan(kind, terms, chain, len(chain), note=f"nested: a chain of {sizes} levels, finest first")
+    if kind == "krylov" and tail:
+        q = sum(columns[t] * levels[t] for t in tail)
+        sizes = " > ".join(str(levels[t]) for t in chain)
+        note = f"krylov: {sizes} levels eliminated, then conjugate gradients for {q} effects, log-determinant by probes"
+        return Plan(kind, terms, chain + tail, len(chain), note=note)
     if kind == "crossed" and tail:
         q = sum(columns[t] * levels[t] for t in tail)
         sizes = " > ".join(str(levels[t]) for t in chain)

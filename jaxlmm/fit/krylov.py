@@ -1,0 +1,152 @@
+"""Fits of `krylov` plans: evaluations outside compiled programs, in rounds with more and more probes.
+
+Each round minimizes one smooth estimate of the criterion; its probes tell how far θ̂ of other probes would lie,
+
+    Var(θ̂ | data) = H⁻¹ Var(∂d̂/∂θ) H⁻¹,
+
+and the next round takes as many as bring that below a fraction of the standard errors. Called by `single`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlmm import optimize, pls
+from jaxlmm.covariance import positions
+from jaxlmm.fit import programs
+from jaxlmm.fit.record import Model, MonteCarlo
+from jaxlmm.pls import krylov_criterion as criterion
+
+FEWEST, MOST = 6, 512
+"""Probes of the first round, and of any."""
+
+DIRECTIONS = 12
+"""Dominant directions of a round."""
+
+WHOLE = 48
+"""Rows of the Schur complement up to which all directions are taken, so that nothing is estimated."""
+
+ENOUGH = 0.05
+"""Monte Carlo error of θ̂, in standard errors, at which a round is the last."""
+
+ROUNDS = 6
+"""How often probes are added."""
+
+GOAL = 1e-7
+"""Predicted decrease at which steps stop where the criterion is estimated: 3e-4 standard errors of θ."""
+
+COMPILED = criterion.Programs(programs.krylov_base, programs.krylov_slopes, programs.krylov_diagonal)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a round is made.
+
+    Attributes
+    ----------
+    probes, directions : int
+        How many.
+    """
+
+    probes: int
+    directions: int
+
+    @classmethod
+    def first(cls, size: int) -> Settings:
+        """For a Schur complement of so many rows."""
+        return cls(0, size) if size <= WHOLE else cls(FEWEST, min(DIRECTIONS, size // 4))
+
+    def after(self, error: float) -> Settings:
+        """More probes, after an error in standard errors."""
+        wanted = int(np.ceil(1.3 * self.probes * (error / ENOUGH) ** 2))
+        return replace(self, probes=min(max(wanted, 2 * self.probes), MOST))
+
+
+def minimize(plan, reduced, state, reml, limit):
+    """As `programs.minimize`, step by step."""
+    goal = GOAL if reduced.round.probes.shape[1] else 0.0
+    while int(state.status) == optimize.RUNNING and int(state.iteration) < limit:
+        proposal = programs.propose(plan, state)
+        evaluation = criterion.curvature(plan, reduced, np.asarray(proposal.theta), float(reml))
+        near = np.isfinite(state.value) and bool(proposal.newton) and float(proposal.predicted) <= goal
+        state = jax.device_get(programs.accept(state, proposal, tuple(map(jnp.asarray, evaluation))))
+        if near and int(state.status) == optimize.RUNNING:
+            state = replace(state, status=np.asarray(optimize.CONVERGED))
+    return state
+
+
+def profile(plan, reduced, lambdas, reml):
+    """As `programs.profile`."""
+    return criterion.look(plan, reduced, [np.asarray(lam) for lam in lambdas], float(reml), sloped=False).profile
+
+
+def slopes(plan, reduced, lambdas, reml):
+    """As `programs.slopes`."""
+    return criterion.look(plan, reduced, [np.asarray(lam) for lam in lambdas], float(reml)).slopes
+
+
+def estimates(plan, reduced, theta, reml):
+    """As `programs.estimates`."""
+    found = criterion.look(plan, reduced, _factors(plan, theta), float(reml), sloped=False)
+    return found.profile, found.b
+
+
+def with_round(model: Model, theta: np.ndarray, settings: Settings) -> Model:
+    """The model with a round made at θ."""
+    made = criterion.new_round(
+        model.plan, model.reduced, _factors(model.plan, theta), settings.directions, settings.probes
+    )
+    return replace(model, reduced=replace(model.reduced, round=made))
+
+
+def size_of(model: Model) -> int:
+    """Rows of the Schur complement."""
+    zz = model.reduced.gram.zz[model.plan.n_chain :]
+    return sum(own.shape[0] * own.shape[1] for own in zz)
+
+
+def monte_carlo(model: Model, state: optimize.State, reml: float) -> MonteCarlo:
+    """What the probes leave uncertain at a minimum."""
+    plan, own = model.plan, model.reduced.round
+    found = criterion.look(plan, model.reduced, _factors(plan, np.asarray(state.theta)), reml)
+    count = own.probes.shape[1]
+    inverse = _inverse(np.asarray(state.hessian), np.asarray(state.theta) != 0)
+    if count < 2:
+        return MonteCarlo(0.0, np.zeros(plan.n_theta), np.sqrt(2.0 * np.diagonal(inverse)), 0, own.basis.shape[1])
+    gradients = _by_theta(plan, found.noise)
+    spread = inverse @ np.atleast_2d(np.cov(gradients, rowvar=False)) @ inverse / count
+    return MonteCarlo(
+        float(found.values.std(ddof=1) / np.sqrt(count)),
+        np.sqrt(np.diagonal(spread)),
+        np.sqrt(2.0 * np.diagonal(inverse)),
+        count,
+        own.basis.shape[1],
+    )
+
+
+def _inverse(hessian: np.ndarray, moving: np.ndarray) -> np.ndarray:
+    """Of the information about the parameters that are not on the boundary; zero for the others."""
+    values, vectors = np.linalg.eigh(hessian[np.ix_(moving, moving)])
+    known = values > optimize.FLAT * np.abs(values).max(initial=0.0)
+    answer = np.zeros(hessian.shape)
+    answer[np.ix_(moving, moving)] = (vectors[:, known] / values[known]) @ vectors[:, known].T
+    return answer
+
+
+def _by_theta(plan: pls.Plan, flat: np.ndarray) -> np.ndarray:
+    """Slopes of all factors' Λ (c, n), flattened, as those of θ (c, n_theta)."""
+    answer, begin = [], 0
+    for terms in plan.terms:
+        rows, columns = positions(terms)
+        k = int(rows.max()) + 1
+        answer.append(flat[:, begin + rows * k + columns])
+        begin += k * k
+    return np.concatenate(answer, axis=1)
+
+
+def _factors(plan: pls.Plan, theta) -> list[np.ndarray]:
+    return [np.asarray(lam) for lam in pls.lambdas(plan, jnp.asarray(theta))]

@@ -1,0 +1,371 @@
+"""Crossed factors whose Schur complement is too large to be formed: products with it, and solutions by conjugate gradients.
+
+A leading chain of nested factors (C) is eliminated exactly, as in `crossed`; of the rest (T),
+
+    S = Ψ_TT - Ψ_TCΨ_CC⁻¹Ψ_CT,        Ψ = ΛᵀZᵀWZΛ + I,
+
+is multiplied with, never stored: one product with a sparse matrix of co-occurring pairs each way, and solves with small
+blocks. Scaled by the diagonal blocks P of S at some θ, A = P^(-1/2)SP^(-1/2) has most eigenvalues near one, and conjugate
+gradients need ten to twenty products (Kündig & Sigrist 2025, arXiv 2505.09552, compare preconditioners for such designs).
+
+Vectors are arrays (levels, k, r), r of them side by side, one array per factor in the order of elimination. Outside compiled
+programs: NumPy on a CPU, JAX's arrays on an accelerator. Called by `krylov_logdet`, `krylov_criterion`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlmm.errors import ConvergenceError
+from jaxlmm.linalg import SparseBlocks, on_accelerator
+from jaxlmm.pls.bucket import bucket, pad_last
+from jaxlmm.pls.nested import Chain, ChainLayout, compress_chain, eliminate, pair_of
+from jaxlmm.pls.standard import Gram, Response
+
+TOLERANCE = 1e-11
+"""Residual of a solution, relative to its right-hand side, at which it is done."""
+
+MOST = 2_000
+"""Products after which conjugate gradients are given up."""
+
+Parts = list[Any]
+"""Vectors (levels, k, r) of some factors."""
+
+
+class KrylovLayout(NamedTuple):
+    """Indices of the chain, and the matrices of pairs by positions (a, b), a < b, in the order of elimination."""
+
+    chain: ChainLayout
+    pairs: dict[tuple[int, int], SparseBlocks]
+
+
+class KrylovGram(NamedTuple):
+    """The chain with its entries in the tail; of every factor in the order of elimination, zz (L, k, k), the same padded, and
+    zx (L, k, p)."""
+
+    chain: Chain
+    zz: tuple[Any, ...]
+    padded: tuple[np.ndarray, ...]
+    zx: tuple[Any, ...]
+
+
+class Base(NamedTuple):
+    """What the elimination of the chain gives.
+
+    Attributes
+    ----------
+    logdet : () array
+        log|Ψ_CC|.
+    trace : () array
+        tr(P⁻¹S).
+    w : tuple of (k, k, levels) arrays
+        L⁻¹ of the eliminated blocks.
+    up : tuple of tuples of (k, k_e, levels) arrays
+        Whitened borders with the ancestors.
+    """
+
+    logdet: Any
+    trace: Any
+    w: Any
+    up: Any
+
+
+def compress(plan, gram: Gram) -> tuple[KrylovGram, KrylovLayout]:
+    """Arrange what iterations read."""
+    order, later = plan.order[: plan.n_chain], plan.order[plan.n_chain :]
+    chain, layout = compress_chain(order, later, (False,) * len(order), gram)
+    levels = [gram.zz[t].shape[2] for t in plan.order]
+    pairs = {
+        (a, b): SparseBlocks(*pair_of(gram, plan.order[a], plan.order[b]), (levels[a], levels[b]))
+        for b in range(len(plan.order))
+        for a in range(b)
+    }
+    zz = tuple(_to_device(gram.zz[t].transpose(2, 0, 1)) for t in plan.order)
+    padded = tuple(pad_last(gram.zz[t], bucket(n)).transpose(2, 0, 1) for t, n in zip(plan.order, levels, strict=True))
+    zx = tuple(_to_device(gram.zx[t].transpose(2, 0, 1)) for t in plan.order)
+    return KrylovGram(chain, zz, padded, zx), KrylovLayout(layout, pairs)
+
+
+def compress_response(plan, layout, gram: Gram, response: Response):
+    """Zᵀ Wy (k, levels) of each factor in the order of elimination, and yy."""
+    del gram
+    return tuple(response.zy[t] for t in plan.order), np.asarray(response.yy)
+
+
+def base(plan, layout: ChainLayout, chain: Chain, zz, lambdas, inverses) -> Base:
+    """Eliminate the chain, and add up tr(P⁻¹S) for given P⁻¹ (L, k, k) of the tail's levels; pure JAX.
+
+    Its gradient in P⁻¹ holds the diagonal blocks of S.
+    """
+    ordered = [lambdas[t] for t in plan.order]
+    early, late = ordered[: plan.n_chain], ordered[plan.n_chain :]
+    logdet, stages, _ = eliminate(layout, chain, early, late)
+    trace = jnp.zeros(())
+    for t, (lam, own, inverse) in enumerate(zip(late, zz[plan.n_chain :], inverses, strict=True)):
+        trace += jnp.einsum("lij,lji->", inverse, lam.T @ own @ lam + jnp.eye(lam.shape[0]))
+        for d, stage in enumerate(stages):
+            entry, column = stage.across[t], layout.column[d][t]
+            trace -= jnp.einsum("kae,kbe,eab->", entry, entry, inverse[column])
+    return Base(logdet, trace, tuple(stage.w for stage in stages), tuple(tuple(stage.up) for stage in stages))
+
+
+@dataclass(frozen=True)
+class System:
+    """S at one Λ, and what solves with Ψ take.
+
+    Attributes
+    ----------
+    gram, layout
+        Of `compress`.
+    lambdas : list of (k, k) arrays
+        In the order of elimination.
+    n_chain : int
+        Factors in the chain.
+    w, up, ancestors : lists
+        Of the chain: L⁻¹ (L, k, k), whitened borders (L, k, k_e), and matrices that add up over the levels of an ancestor.
+    roots : list of (L, k, k) arrays
+        R with P⁻¹ = RᵀR, of the tail's levels.
+    """
+
+    gram: KrylovGram
+    layout: KrylovLayout
+    lambdas: list[Any]
+    n_chain: int
+    w: list[Any]
+    up: list[list[Any]]
+    ancestors: list[list[tuple[Any, SparseBlocks]]]
+    roots: list[Any]
+
+    @classmethod
+    def of(cls, plan, gram: KrylovGram, layout: KrylovLayout, lambdas, found: Base, roots) -> System:
+        """At the Λ (in the design's order) for which `found` was eliminated."""
+        levels = [own.shape[0] for own in gram.zz]
+        w = [_to_device(np.moveaxis(np.asarray(own), 2, 0)[:n]) for own, n in zip(found.w, levels, strict=False)]
+        up = [
+            [_to_device(np.moveaxis(np.asarray(own), 2, 0)[:n]) for own in row]
+            for row, n in zip(found.up, levels, strict=False)
+        ]
+        ancestors = [
+            [
+                (np.asarray(a)[:n], _summing(np.asarray(a)[:n], levels[d + 1 + e]))
+                for e, a in enumerate(layout.chain.ancestor[d])
+            ]
+            for d, n in zip(range(plan.n_chain), levels, strict=False)
+        ]
+        ordered = [_to_device(np.asarray(lambdas[t])) for t in plan.order]
+        return cls(gram, layout, ordered, plan.n_chain, w, up, ancestors, roots)
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Levels and columns of the tail's factors."""
+        return [own.shape[:2] for own in self.gram.zz[self.n_chain :]]
+
+    def split(self, flat: Any) -> Parts:
+        """Vectors (N, r) of the tail as parts."""
+        ends = np.cumsum([0, *(n * k for n, k in self.sizes)])
+        return [flat[a:b].reshape(n, k, -1) for a, b, (n, k) in zip(ends[:-1], ends[1:], self.sizes, strict=True)]
+
+    def whitened(self, flat: Any) -> Any:
+        """R times vectors (N, r)."""
+        return join([_each(root, v) for root, v in zip(self.roots, self.split(flat), strict=True)])
+
+    def unwhitened(self, flat: Any) -> Any:
+        """Rᵀ times vectors (N, r)."""
+        return join([_each(root.swapaxes(1, 2), v) for root, v in zip(self.roots, self.split(flat), strict=True)])
+
+    def scaled(self, flat: Any) -> Any:
+        """A = RSRᵀ times vectors (N, r)."""
+        tail = self.split(self.unwhitened(flat))
+        _, _, image = self.extended(tail)
+        return self.whitened(join(image))
+
+    def extended(self, tail: Parts) -> tuple[Parts, Parts, Parts]:
+        """Vectors of all effects x with Ψ_C·x = 0 and the given tail, ZᵀWZΛx, and the tail of Ψx, which is S times it."""
+        c = self.n_chain
+        scaled = [_all(lam, v) for lam, v in zip(self.lambdas[c:], tail, strict=True)]
+        reached = [self._sum(self.layout.pairs[d, c + t].times(v) for t, v in enumerate(scaled)) for d in range(c)]
+        chain = [-v for v in self.chain_solve([_all(lam.T, v) for lam, v in zip(self.lambdas, reached, strict=False)])]
+        moved = [_all(lam, v) for lam, v in zip(self.lambdas, chain, strict=False)]
+        rows = self._tail_rows(moved, scaled)
+        image = [_all(lam.T, row) + v for lam, row, v in zip(self.lambdas[c:], rows, tail, strict=True)]
+        return [*chain, *tail], [*self._chain_rows(moved, reached), *rows], image
+
+    def products(self, b: Parts) -> Parts:
+        """ZᵀWZb."""
+        c = self.n_chain
+        reached = [self._sum(self.layout.pairs[d, c + t].times(v) for t, v in enumerate(b[c:])) for d in range(c)]
+        return [*self._chain_rows(b[:c], reached), *self._tail_rows(b[:c], b[c:])]
+
+    def chain_solve(self, right: Parts) -> Parts:
+        """Ψ_CC⁻¹ times vectors of the chain."""
+        rest, whitened = list(right), []
+        for d, w in enumerate(self.w):
+            whitened.append(_each(w, rest[d]))
+            for e, (_, total) in enumerate(self.ancestors[d]):
+                rest[d + 1 + e] = rest[d + 1 + e] - _added(total, _each(self.up[d][e].swapaxes(1, 2), whitened[d]))
+        answer: Parts = [None] * len(self.w)
+        for d in reversed(range(len(self.w))):
+            own = whitened[d]
+            for e, (ancestor, _) in enumerate(self.ancestors[d]):
+                own = own - _each(self.up[d][e], answer[d + 1 + e][ancestor])
+            answer[d] = _each(self.w[d].swapaxes(1, 2), own)
+        return answer
+
+    def solve(self, right: Parts, basis: Any | None = None) -> Parts:
+        """Ψ⁻¹ times vectors of all factors; `basis` (N, m) spans directions in which A is far from one."""
+        c = self.n_chain
+        early = self.chain_solve(right[:c])
+        moved = [_all(lam, v) for lam, v in zip(self.lambdas, early, strict=False)]
+        taken = self._tail_rows(moved, None)
+        left = [v - _all(lam.T, row) for lam, v, row in zip(self.lambdas[c:], right[c:], taken, strict=True)]
+        flat = conjugate_gradients(self.scaled, self.whitened(join(left)), basis)
+        tail = self.split(self.unwhitened(flat))
+        extended, _, _ = self.extended(tail)
+        return [*(a + b for a, b in zip(early, extended[:c], strict=True)), *tail]
+
+    def _chain_rows(self, moved: Parts, reached: Parts) -> Parts:
+        """Rows of ZᵀWZ of the chain; `reached` is what the tail contributes."""
+        rows = []
+        for d in range(self.n_chain):
+            row = _each(self.gram.zz[d], moved[d]) + reached[d]
+            for e in range(self.n_chain):
+                if e != d:
+                    row = row + self._pair(d, e, moved[e])
+            rows.append(row)
+        return rows
+
+    def _tail_rows(self, moved: Parts, tail: Parts | None) -> Parts:
+        """Rows of ZᵀWZ of the tail, from the chain's vectors and, unless there are none, the tail's."""
+        c, rows = self.n_chain, []
+        for t in range(len(self.sizes)):
+            row = self._sum(self.layout.pairs[d, c + t].transposed(v) for d, v in enumerate(moved))
+            if tail is not None:
+                row = row + _each(self.gram.zz[c + t], tail[t])
+                for s in range(len(self.sizes)):
+                    if s != t:
+                        row = row + self._pair(c + t, c + s, tail[s])
+            rows.append(row)
+        return rows
+
+    def _pair(self, a: int, b: int, vectors: Any) -> Any:
+        """Block (a, b) of ZᵀWZ times vectors of b."""
+        return self.layout.pairs[a, b].times(vectors) if a < b else self.layout.pairs[b, a].transposed(vectors)
+
+    @staticmethod
+    def _sum(parts) -> Any:
+        first, *rest = parts
+        for part in rest:
+            first = first + part
+        return first
+
+
+def conjugate_gradients(apply, right: Any, basis: Any | None = None) -> Any:
+    """Solve A x = b for columns (N, r) at once, A symmetric with eigenvalues in (0, 1].
+
+    The space of `basis` (N, m), orthonormal, is solved for first and kept out of every direction afterwards (deflation:
+    Saad, Yeung, Erhel & Guyomarc'h 2000, SIAM J. Sci. Comput. 21(5)), so that few small eigenvalues cost nothing.
+
+    Raises
+    ------
+    ConvergenceError
+        When a residual does not fall.
+    """
+    x, residual = right * 0.0, right
+    goal = TOLERANCE**2 * _dots(right, right)
+    project = _projector(apply, basis)
+    if project is not None:
+        x = x + project.solve(residual)
+        residual = right - apply(x)
+    direction = residual if project is None else residual - project.conjugate(residual)
+    square = _dots(residual, residual)
+    for _ in range(MOST):
+        if not bool((square > goal).any()):
+            return x
+        image = apply(direction)
+        curvature = _dots(direction, image)
+        step = _ratio(square, curvature)
+        x, residual = x + step * direction, residual - step * image
+        before, square = square, _dots(residual, residual)
+        direction = residual + _ratio(square, before) * direction
+        if project is not None:
+            direction = direction - project.conjugate(residual)
+    worst = float((square / goal).max()) ** 0.5 * TOLERANCE
+    raise ConvergenceError(
+        f"conjugate gradients stalled: after {MOST:,} products a residual is still {worst:.1e} of its right-hand side; the "
+        "design is nearly disconnected, or its variances are extreme: try plan='crossed', if that fits, or leave a factor out"
+    )
+
+
+class _Projector(NamedTuple):
+    """The space of a basis Q: with H = QᵀAQ, x = QH⁻¹Qᵀb, and the part Q H⁻¹(AQ)ᵀr that makes r conjugate to it."""
+
+    basis: Any
+    image: Any
+    inverse: Any
+
+    def solve(self, right: Any) -> Any:
+        return self.basis @ (self.inverse @ (self.basis.T @ right))
+
+    def conjugate(self, residual: Any) -> Any:
+        return self.basis @ (self.inverse @ (self.image.T @ residual))
+
+
+def _projector(apply, basis) -> _Projector | None:
+    if basis is None or not basis.shape[1]:
+        return None
+    image = apply(basis)
+    small = np.asarray(basis.T @ image)
+    return _Projector(basis, image, _to_device(np.linalg.inv(0.5 * (small + small.T))))
+
+
+def join(parts: Parts) -> Any:
+    """Parts (levels, k, r) as vectors (N, r)."""
+    flat = [part.reshape(-1, part.shape[-1]) for part in parts]
+    return flat[0] if len(flat) == 1 else _namespace(flat[0]).concatenate(flat)
+
+
+def _each(blocks: Any, vectors: Any) -> Any:
+    """A block for each level times its vectors."""
+    if blocks.shape[1:] == (1, 1):
+        return blocks * vectors
+    return blocks @ vectors
+
+
+def _all(block: Any, vectors: Any) -> Any:
+    """One block times the vectors of every level."""
+    if block.shape == (1, 1):
+        return block[0, 0] * vectors
+    return block @ vectors
+
+
+def _added(total: SparseBlocks, vectors: Any) -> Any:
+    """Vectors (L, k, r) added up over the levels of an ancestor."""
+    n, k, r = vectors.shape
+    return total.times(vectors.reshape(n, 1, k * r)).reshape(-1, k, r)
+
+
+def _summing(ancestor: np.ndarray, n_levels: int) -> SparseBlocks:
+    own = np.arange(ancestor.size)
+    return SparseBlocks(ancestor, own, np.ones((1, 1, own.size)), (n_levels, own.size))
+
+
+def _dots(a: Any, b: Any) -> Any:
+    return _namespace(a).einsum("nr,nr->r", a, b)
+
+
+def _ratio(above: Any, below: Any) -> Any:
+    """Zero where the direction is used up."""
+    xp = _namespace(above)
+    return xp.where(below > 0, above / xp.where(below > 0, below, 1.0), 0.0)
+
+
+def _namespace(array: Any):
+    return np if isinstance(array, np.ndarray) else jnp
+
+
+def _to_device(array: Any) -> Any:
+    return jnp.asarray(array) if on_accelerator() else np.ascontiguousarray(array)

@@ -1,0 +1,331 @@
+"""The criterion of a `krylov` plan with its gradient and average information, and the Monte Carlo error of both.
+
+Everything but log|S| is exact (to the residual of conjugate gradients). A `Round` fixes what log|S| is estimated with: the
+scaling P, the dominant directions, the probes; within it the criterion is one smooth function of θ, with the derivative
+computed from the same vectors. For a vector w of the tail, extended so that Ψ_C·x = 0,
+
+    d(wᵀSw) = 2 Σ_t <dΛ_t, Σ_g (ZᵀWZΛx)_g x_gᵀ>.
+
+Slopes ∂d/∂Λ and the Hessian are those of `information`, in NumPy or on the device, outside compiled programs. Called by
+`fit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlmm.pls import information, krylov, krylov_logdet
+from jaxlmm.pls.bucket import bucket
+from jaxlmm.pls.criterion import Profile, assemble
+from jaxlmm.pls.krylov import Base, KrylovGram, KrylovLayout, Parts, System
+from jaxlmm.pls.plan import Plan
+from jaxlmm.pls.protocol import Reduced
+from jaxlmm.pls.standard import Coordinates, Gram, Response
+
+Eliminate = Callable[..., Any]
+"""`krylov.base`, compiled: (plan, layout, chain, zz, lambdas, inverses) -> Base, or its derivatives."""
+
+
+class Programs(NamedTuple):
+    """The compiled parts.
+
+    Attributes
+    ----------
+    base : callable
+        `krylov.base`.
+    slopes : callable
+        Derivatives of log|Ψ_CC| + tr(P⁻¹S) in every Λ.
+    diagonal : callable
+        Derivatives of tr(P⁻¹S) in P⁻¹: the diagonal blocks of S.
+    """
+
+    base: Eliminate
+    slopes: Eliminate
+    diagonal: Eliminate
+
+
+@dataclass(frozen=True)
+class Round:
+    """What log|S| is estimated with.
+
+    Attributes
+    ----------
+    roots : list of (L, k, k) arrays
+        R with P⁻¹ = RᵀR.
+    basis : (N, m) array
+        Dominant directions of A.
+    probes : (N, c) array
+        Signs, the part in the basis taken out.
+    """
+
+    roots: list[np.ndarray]
+    basis: np.ndarray
+    probes: np.ndarray
+
+    @property
+    def logdet(self) -> float:
+        """log|P|."""
+        k = [np.arange(root.shape[1]) for root in self.roots]
+        return -2.0 * float(sum(np.log(root[:, own, own]).sum() for root, own in zip(self.roots, k, strict=True)))
+
+    def inverses(self) -> list[np.ndarray]:
+        """P⁻¹, padded like the tail's entries."""
+        answer = []
+        for root in self.roots:
+            inverse = root.swapaxes(1, 2) @ root
+            answer.append(np.pad(inverse, [(0, bucket(len(inverse)) - len(inverse)), (0, 0), (0, 0)]))
+        return answer
+
+
+@dataclass(frozen=True)
+class KrylovReduced:
+    """What iterations of this plan read: arrays, matrices to multiply with, and a round.
+
+    Attributes
+    ----------
+    layout, gram, response, n_obs, n_fixed, sum_log_weights
+        As in `Reduced`.
+    programs : Programs
+        The compiled parts.
+    round : Round or None
+        What log|S| is estimated with; none before the first.
+    """
+
+    layout: KrylovLayout
+    gram: KrylovGram
+    response: Any
+    n_obs: Any
+    n_fixed: Any
+    sum_log_weights: Any
+    programs: Programs
+    round: Round | None = None
+
+    def sizes(self) -> Reduced:
+        """The numbers that the criterion is assembled with."""
+        return Reduced(None, None, None, self.n_obs, self.n_fixed, self.sum_log_weights)
+
+
+class Look(NamedTuple):
+    """What one evaluation saw.
+
+    Attributes
+    ----------
+    profile : Profile
+        The criterion and its parts.
+    b : list of (k, levels) arrays
+        Conditional modes, in the design's order.
+    slopes : list of (k, k) arrays
+        ∂d/∂Λ, in the design's order.
+    noise : (c, n) array
+        What each probe adds to the slopes of all factors, flattened: their spread is the Monte Carlo error.
+    values : (c,) array
+        What each probe adds to the criterion.
+    """
+
+    profile: Profile
+    b: list[Any]
+    slopes: list[Any]
+    noise: np.ndarray
+    values: np.ndarray
+    moments: Moments
+
+
+class Moments(NamedTuple):
+    """Solutions at one θ that information and degrees of freedom are made from.
+
+    Attributes
+    ----------
+    system : System
+    right, modes : parts (levels, k, p + 1)
+        ZᵀW[X y] and ΛΨ⁻¹Λᵀ of it.
+    scores : parts (levels, k, p)
+        ZᵀV⁻¹X.
+    """
+
+    system: System
+    right: Parts
+    modes: Parts
+    scores: Parts
+
+
+def new_round(plan: Plan, reduced: KrylovReduced, lambdas, directions: int, probes: int) -> Round:
+    """A round at some Λ (in the design's order)."""
+    blocks = reduced.programs.diagonal(
+        plan, reduced.layout.chain, reduced.gram.chain, reduced.gram.padded, tuple(map(jnp.asarray, lambdas)), _ones(plan, reduced)
+    )
+    roots = []
+    for own, zz in zip(blocks, reduced.gram.zz[plan.n_chain :], strict=True):
+        block = np.asarray(own)[: zz.shape[0]]
+        lower = np.linalg.cholesky(0.5 * (block + block.swapaxes(1, 2)))
+        roots.append(np.linalg.solve(lower, np.broadcast_to(np.eye(lower.shape[1]), lower.shape)))
+    found = Round(roots, np.zeros((sum(r.shape[0] * r.shape[1] for r in roots), 0)), np.zeros((0, 0)))
+    system = system_of(plan, reduced, lambdas, found)
+    size = found.basis.shape[0]
+    basis = krylov_logdet.dominant(system.scaled, size, directions)
+    return Round(roots, basis, projected(basis, krylov_logdet.signs(size, range(probes))))
+
+
+def reduce(plan: Plan, gram: Gram, response: Response, coordinates: Coordinates, programs: Programs) -> KrylovReduced:
+    """Arrange cross-products as iterations of this plan read them."""
+    compressed, layout = krylov.compress(plan, gram)
+    return KrylovReduced(
+        layout,
+        compressed,
+        krylov.compress_response(plan, layout, gram, response),
+        np.float64(coordinates.n_obs),
+        np.float64(coordinates.n_fixed),
+        np.float64(coordinates.sum_log_weights),
+        programs,
+    )
+
+
+def projected(basis: np.ndarray, probes: np.ndarray) -> np.ndarray:
+    """Probes less their part in the basis."""
+    return probes - basis @ (basis.T @ probes)
+
+
+def system_of(plan: Plan, reduced: KrylovReduced, lambdas, found: Round, base: Base | None = None) -> System:
+    """S at some Λ."""
+    if base is None:
+        base = reduced.programs.base(*_arguments(plan, reduced, lambdas, found))
+    return System.of(plan, reduced.gram, reduced.layout, lambdas, base, found.roots)
+
+
+def look(plan: Plan, reduced: KrylovReduced, lambdas, reml: float, sloped: bool = True) -> Look:
+    """The criterion at Λ of each factor, in the design's order; with slopes, unless they are not wanted."""
+    assert reduced.round is not None
+    own = reduced.round
+    arguments = _arguments(plan, reduced, lambdas, own)
+    base = reduced.programs.base(*arguments)
+    system = system_of(plan, reduced, lambdas, own, base)
+    size = own.basis.shape[0]
+    exact, probed = krylov_logdet.forms(system.scaled, own.basis), krylov_logdet.forms(system.scaled, own.probes)
+    values = np.concatenate([part.value for part in probed]) if probed else np.zeros(0)
+    known = sum(float(part.value.sum()) for part in exact)
+    spread = float(values.mean()) if values.size else 0.0
+    logdet = float(base.logdet) + own.logdet + float(base.trace) - size + known + spread
+
+    # The fixed effects and the response: exact.
+    zy, yy = reduced.response
+    right = [np.concatenate([np.asarray(x), y.T[:, :, None]], axis=2) for x, y in zip(reduced.gram.zx, zy, strict=True)]
+    spherical = [lam.T @ part for lam, part in zip(system.lambdas, right, strict=True)]
+    u = system.solve(spherical, own.basis)
+    modes = [lam @ part for lam, part in zip(system.lambdas, u, strict=True)]
+    explained = sum(np.einsum("lkp,lkq->pq", np.asarray(a), np.asarray(b)) for a, b in zip(right, modes, strict=True))
+    explained = 0.5 * (explained + explained.T)
+    xx = np.diag(np.asarray(reduced.gram.chain.xx)[: explained.shape[0] - 1]) - explained[:-1, :-1]
+    profile = assemble(
+        reduced.sizes(), logdet, jnp.asarray(xx), jnp.asarray(-explained[:-1, -1]), float(yy) - explained[-1, -1], reml
+    )
+    profile = Profile(*(np.asarray(part) for part in profile))
+    beta = np.append(-profile.beta, 1.0)
+    b = [np.asarray(part @ beta).T for part in modes]
+
+    rows = system.products(modes)
+    damping = [np.asarray(information.damping(np.asarray(lam))) for lam in system.lambdas]
+    scores = [d @ (m + r - row) for d, m, r, row in zip(damping, modes, right, rows, strict=True)]
+    moments = Moments(system, right, modes, scores)
+    if not sloped:
+        return Look(profile, _in_design(plan, b), [], np.zeros((0, 0)), values, moments)
+    slopes = [np.zeros(lam.shape) for lam in system.lambdas]
+    degrees = reduced.n_obs - reml * reduced.n_fixed
+    w = profile.fixed_inverse_factor
+    for t, (lam, score) in enumerate(zip(system.lambdas, scores, strict=True)):
+        fixed = np.asarray(score[:, :, :-1]) @ w.T
+        residual = np.asarray(score @ beta)
+        g = -reml * np.einsum("lap,lbp->ab", fixed, fixed)
+        g = g - degrees / float(profile.pwrss) * residual.T @ residual
+        slopes[t] = 2.0 * g @ np.asarray(lam)
+    noise = _slopes_of_forms(system, probed, len(values))
+    for t, part in enumerate(_slopes_of_forms(system, exact, own.basis.shape[1])):
+        slopes[t] = slopes[t] + part.sum(axis=0) + (noise[t].mean(axis=0) if len(values) else 0.0)
+    for position, part in enumerate(reduced.programs.slopes(*arguments)):
+        slopes[plan.order.index(position)] += np.asarray(part)
+    flat = np.concatenate([part.reshape(len(values), -1) for part in _in_design(plan, noise)], axis=1)
+    return Look(profile, _in_design(plan, b), _in_design(plan, slopes), flat, values, moments)
+
+
+def curvature(plan: Plan, reduced: KrylovReduced, theta, reml: float):
+    """Value (), gradient (n_theta,) and average-information Hessian (n_theta, n_theta), as `information.information`."""
+    from jaxlmm.pls.criterion import lambdas as lambdas_of
+
+    factors = [np.asarray(lam) for lam in lambdas_of(plan, jnp.asarray(theta))]
+    away, near = information.off_boundary([jnp.asarray(lam) for lam in factors])
+    there = look(plan, reduced, [np.asarray(lam) for lam in away], reml).slopes if bool(near) else None
+    seen = look(plan, reduced, factors, reml)
+    where = [np.asarray(lam) for lam in away] if there is not None else factors
+    parts = [
+        information.own_part(terms, jnp.asarray(slope), jnp.asarray(lam), jnp.asarray(beside))
+        for terms, slope, lam, beside in zip(plan.terms, seen.slopes, where, there or seen.slopes, strict=True)
+    ]
+    gradient = np.concatenate([np.asarray(part) for part, _ in parts])
+    hessian = observed(plan, reduced, seen, reml)
+    begin = 0
+    for _, part in parts:
+        end = begin + part.shape[0]
+        hessian[begin:end, begin:end] += np.asarray(part)
+        begin = end
+    return seen.profile.objective, gradient, 0.5 * (hessian + hessian.T)
+
+
+def observed(plan: Plan, reduced: KrylovReduced, seen: Look, reml: float) -> np.ndarray:
+    """Observed information of the variances (n_theta, n_theta), as in `information`."""
+    profile, system = seen.profile, seen.moments.system
+    beta = np.append(-profile.beta, 1.0)
+    scores = _in_design(plan, [np.asarray(score @ beta).T for score in seen.moments.scores])
+    lambdas = _in_design(plan, [jnp.asarray(lam) for lam in system.lambdas])
+    directions = [np.asarray(part) for part in information.directions(plan, lambdas, [jnp.asarray(s) for s in scores])]
+    ordered = [np.ascontiguousarray(directions[t].transpose(2, 1, 0)) for t in plan.order]
+    assert reduced.round is not None
+    # ZᵀPZ w: what is left of the response Zw.
+    right = system.products(ordered)
+    modes = [
+        lam @ part
+        for lam, part in zip(
+            system.lambdas,
+            system.solve([lam.T @ part for lam, part in zip(system.lambdas, right, strict=True)], reduced.round.basis),
+            strict=True,
+        )
+    ]
+    damping = [np.asarray(information.damping(np.asarray(lam))) for lam in system.lambdas]
+    rows = system.products(modes)
+    images = [d @ (m + r - row) for d, m, r, row in zip(damping, modes, right, rows, strict=True)]
+    h = [score[:, :, :-1] for score in seen.moments.scores]
+    fixed = sum(np.einsum("lkp,lki->pi", np.asarray(a), np.asarray(v)) for a, v in zip(h, ordered, strict=True))
+    half = profile.fixed_inverse_factor @ fixed
+    products = sum(np.einsum("lki,lkj->ij", np.asarray(a), np.asarray(v)) for a, v in zip(ordered, images, strict=True))
+    products = products - half.T @ half
+    along = sum(np.einsum("ikl,kl->i", d, s) for d, s in zip(directions, scores, strict=True))
+    ratio = float(reduced.n_obs - reml * reduced.n_fixed) / float(profile.pwrss)
+    return ratio * (products - np.outer(along, along) / float(profile.pwrss))
+
+
+def _slopes_of_forms(system: System, parts: list[krylov_logdet.Forms], count: int) -> list[np.ndarray]:
+    """What each start adds to ∂d/∂Λ of each factor: (count, k, k), in the order of elimination."""
+    answer = [np.zeros((count, *lam.shape)) for lam in system.lambdas]
+    for part in parts:
+        tail = system.split(system.unwhitened(part.vectors))
+        x, rows, _ = system.extended(tail)
+        for t, (own, row) in enumerate(zip(x, rows, strict=True)):
+            each = 2.0 * np.einsum("lam,lbm,m->mab", np.asarray(row), np.asarray(own), part.weights)
+            np.add.at(answer[t], part.owner, each)
+    return answer
+
+
+def _in_design(plan: Plan, ordered: list[Any]) -> list[Any]:
+    """From the order of elimination to the design's."""
+    return [ordered[plan.order.index(t)] for t in range(len(plan.order))]
+
+
+def _arguments(plan: Plan, reduced: KrylovReduced, lambdas, found: Round):
+    factors = tuple(jnp.asarray(lam) for lam in lambdas)
+    return plan, reduced.layout.chain, reduced.gram.chain, reduced.gram.padded, factors, tuple(found.inverses())
+
+
+def _ones(plan: Plan, reduced: KrylovReduced) -> tuple[np.ndarray, ...]:
+    return tuple(np.zeros((bucket(own.shape[0]), *own.shape[1:])) for own in reduced.gram.zz[plan.n_chain :])

@@ -39,6 +39,9 @@ ROUNDS = 6
 GOAL = 1e-7
 """Predicted decrease at which steps stop where the criterion is estimated: 3e-4 standard errors of θ."""
 
+NEARLY_SINGULAR = 3e-3
+"""Size of a column of Λ (standardized) below which it is on the boundary, as far as an estimated criterion can tell."""
+
 COMPILED = criterion.Programs(programs.krylov_base, programs.krylov_slopes, programs.krylov_diagonal)
 
 
@@ -72,7 +75,8 @@ def minimize(plan, reduced, state, reml, limit):
     while int(state.status) == optimize.RUNNING and int(state.iteration) < limit:
         proposal = programs.propose(plan, state)
         evaluation = criterion.curvature(plan, reduced, np.asarray(proposal.theta), float(reml))
-        near = np.isfinite(state.value) and bool(proposal.newton) and float(proposal.predicted) <= goal
+        # Beside the boundary an estimated curvature has either sign; a decrease that small is below what probes can tell.
+        near = np.isfinite(state.value) and float(proposal.predicted) <= goal
         state = jax.device_get(programs.accept(state, proposal, tuple(map(jnp.asarray, evaluation))))
         if near and int(state.status) == optimize.RUNNING:
             state = replace(state, status=np.asarray(optimize.CONVERGED))
@@ -114,7 +118,7 @@ def monte_carlo(model: Model, state: optimize.State, reml: float) -> MonteCarlo:
     plan, own = model.plan, model.reduced.round
     found = criterion.look(plan, model.reduced, _factors(plan, np.asarray(state.theta)), reml)
     count = own.probes.shape[1]
-    inverse = _inverse(np.asarray(state.hessian), np.asarray(state.theta) != 0)
+    inverse = _inverse(np.asarray(state.hessian), _off_boundary(plan, np.asarray(state.theta)))
     if count < 2:
         return MonteCarlo(0.0, np.zeros(plan.n_theta), np.sqrt(2.0 * np.diagonal(inverse)), 0, own.basis.shape[1])
     gradients = _by_theta(plan, found.noise)
@@ -126,6 +130,12 @@ def monte_carlo(model: Model, state: optimize.State, reml: float) -> MonteCarlo:
         count,
         own.basis.shape[1],
     )
+
+
+def _off_boundary(plan: pls.Plan, theta: np.ndarray) -> np.ndarray:
+    """Which parameters (n_theta,) stand in a column of Λ that is not nearly zero, so that they have a standard error."""
+    large = [np.linalg.norm(lam, axis=0) > NEARLY_SINGULAR for lam in _factors(plan, theta)]
+    return np.concatenate([own[positions(terms)[1]] for own, terms in zip(large, plan.terms, strict=True)])
 
 
 def _inverse(hessian: np.ndarray, moving: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from jaxlmm.fit.batch import NARROW, Batch, LaneFits, as_lane, batch_of, batch_o
 from jaxlmm.fit.boundary import lifted, numpy_lambdas
 from jaxlmm.fit.compiling import compile_cache
 from jaxlmm.fit.kenward_roger import Adjusted, adjust, f_test
+from jaxlmm.fit.krylov_uncertainty import Estimated
 from jaxlmm.fit.lane_modes import fitted_lanes
 from jaxlmm.fit.lanes import fit_lanes
 from jaxlmm.fit.left_out import LeftOut, Rows, left_out
@@ -23,6 +24,7 @@ __all__ = [
     "Batch",
     "Certificate",
     "Control",
+    "Estimated",
     "Fit",
     "LaneFits",
     "LeftOut",

@@ -118,27 +118,27 @@ def monte_carlo(model: Model, state: optimize.State, reml: float) -> MonteCarlo:
     plan, own = model.plan, model.reduced.round
     found = criterion.look(plan, model.reduced, _factors(plan, np.asarray(state.theta)), reml)
     count = own.probes.shape[1]
-    inverse = _inverse(np.asarray(state.hessian), _off_boundary(plan, np.asarray(state.theta)))
+    back = inverse(np.asarray(state.hessian), off_boundary(plan, np.asarray(state.theta)))
     if count < 2:
-        return MonteCarlo(0.0, np.zeros(plan.n_theta), np.sqrt(2.0 * np.diagonal(inverse)), 0, own.basis.shape[1])
+        return MonteCarlo(0.0, np.zeros(plan.n_theta), np.sqrt(2.0 * np.diagonal(back)), 0, own.basis.shape[1])
     gradients = _by_theta(plan, found.noise)
-    spread = inverse @ np.atleast_2d(np.cov(gradients, rowvar=False)) @ inverse / count
+    spread = back @ np.atleast_2d(np.cov(gradients, rowvar=False)) @ back / count
     return MonteCarlo(
         float(found.values.std(ddof=1) / np.sqrt(count)),
         np.sqrt(np.diagonal(spread)),
-        np.sqrt(2.0 * np.diagonal(inverse)),
+        np.sqrt(2.0 * np.diagonal(back)),
         count,
         own.basis.shape[1],
     )
 
 
-def _off_boundary(plan: pls.Plan, theta: np.ndarray) -> np.ndarray:
+def off_boundary(plan: pls.Plan, theta: np.ndarray) -> np.ndarray:
     """Which parameters (n_theta,) stand in a column of Λ that is not nearly zero, so that they have a standard error."""
     large = [np.linalg.norm(lam, axis=0) > NEARLY_SINGULAR for lam in _factors(plan, theta)]
     return np.concatenate([own[positions(terms)[1]] for own, terms in zip(large, plan.terms, strict=True)])
 
 
-def _inverse(hessian: np.ndarray, moving: np.ndarray) -> np.ndarray:
+def inverse(hessian: np.ndarray, moving: np.ndarray) -> np.ndarray:
     """Of the information about the parameters that are not on the boundary; zero for the others."""
     values, vectors = np.linalg.eigh(hessian[np.ix_(moving, moving)])
     known = values > optimize.FLAT * np.abs(values).max(initial=0.0)

@@ -1,10 +1,11 @@
 """What a fit needs and what it gives: arrays without names."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from jaxlmm.pls import Coordinates, Gram, Plan, Reduced, Response
+from jaxlmm.pls import Coordinates, Gram, Plan, Response
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Model:
         Cross-products in standard coordinates, and the way back.
     plan : Plan
         How random effects are eliminated.
-    reduced : Reduced
+    reduced : Reduced or KrylovReduced
         What one iteration reads.
     """
 
@@ -25,7 +26,7 @@ class Model:
     response: Response
     coordinates: Coordinates
     plan: Plan
-    reduced: Reduced
+    reduced: Any
 
     @property
     def n_levels(self) -> list[int]:

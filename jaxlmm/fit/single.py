@@ -101,9 +101,7 @@ def with_response(model: Model, responder: pls.Responder, y: np.ndarray) -> Mode
         changed = replace(model.reduced, response=reduced)
     else:
         changed = model.reduced._replace(response=jax.device_put(reduced))
-    return replace(
-        model, response=response, coordinates=responses.coordinates(model.coordinates), reduced=changed
-    )
+    return replace(model, response=response, coordinates=responses.coordinates(model.coordinates), reduced=changed)
 
 
 def fit_model(model: Model, reml: bool, control: Control = DEFAULT) -> Fit:
@@ -191,14 +189,18 @@ def _minimize_in_stages(model: Model, theta: np.ndarray, flag: float, limit: int
     if not _exact_steps(model.plan):
         return _minimize(model, theta, flag, limit)
     stage, start = STAGE, optimize.initial(theta, 0, radius)
-    state = jax.device_get(evaluations.of(model.plan).minimize(model.plan, model.reduced, start, flag, min(stage, limit)))
+    state = jax.device_get(
+        evaluations.of(model.plan).minimize(model.plan, model.reduced, start, flag, min(stage, limit))
+    )
     while int(state.status) == optimize.RUNNING and int(state.iteration) < limit:
         stage *= 2
         found = boundary.examine(model, np.asarray(state.theta), flag, boundary.EARLY)
         start = state
         if found is not None and found.escape is None and found.value <= float(state.value) + float(state.predicted):
             start = optimize.initial(boundary.theta_of(model.plan, found.lambdas), int(state.iteration))
-        state = jax.device_get(evaluations.of(model.plan).minimize(model.plan, model.reduced, start, flag, min(stage, limit)))
+        state = jax.device_get(
+            evaluations.of(model.plan).minimize(model.plan, model.reduced, start, flag, min(stage, limit))
+        )
     return state
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxlmm import pls
 from jaxlmm.fit import programs
+from jaxlmm.fit.krylov_uncertainty import Estimated
 from jaxlmm.fit.record import Fit, Model
 from jaxlmm.fit.row_forms import row_forms
 from jaxlmm.fit.second_order import LARGEST, SecondOrder
@@ -33,8 +34,11 @@ def expanded_reduction(model: Model, blocks: bool = False) -> tuple[pls.Plan, pl
 
 def conditional_variances(model: Model, fit: Fit) -> tuple[np.ndarray, ...]:
     """Var(b | y) (levels, k, k) of each grouping factor at known β, in the user's units."""
-    plan, reduced = expanded_reduction(model, blocks=True)
-    values = programs.conditional_variances(plan, reduced, jnp.asarray(fit.standard_theta))
+    if model.plan.kind == "krylov":
+        values = Estimated(model, fit).conditional_variances()
+    else:
+        plan, reduced = expanded_reduction(model, blocks=True)
+        values = programs.conditional_variances(plan, reduced, jnp.asarray(fit.standard_theta))
     unit = fit.sigma**2 / model.coordinates.weight_scale
     return tuple(
         unit * np.einsum("ia,abl,jb->lij", a, v, a)
@@ -58,6 +62,10 @@ def prediction_variances(
     """
     coordinates = model.coordinates
     fixed = x @ coordinates.transform
+    if model.plan.kind == "krylov":
+        standard = [None if own is None else own @ a for own, a in zip(z, coordinates.factor_maps, strict=True)]
+        unit = fit.sigma**2 / coordinates.weight_scale
+        return unit * Estimated(model, fit).forms(fixed, standard, list(codes))
     size = pls.largest_component(model.gram)
     if size <= SMALL or (len(x) > MANY and size <= LARGEST):
         standard = [None if own is None else own @ a for own, a in zip(z, coordinates.factor_maps, strict=True)]

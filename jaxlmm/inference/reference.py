@@ -15,7 +15,18 @@ import numpy as np
 from scipy import stats
 
 from jaxlmm.errors import DesignError
-from jaxlmm.fit import INFORMATION, LARGEST, Adjusted, Fit, Model, SecondOrder, adjust, f_test, satterthwaite_df
+from jaxlmm.fit import (
+    INFORMATION,
+    LARGEST,
+    Adjusted,
+    Estimated,
+    Fit,
+    Model,
+    SecondOrder,
+    adjust,
+    f_test,
+    satterthwaite_df,
+)
 from jaxlmm.pls import largest_component
 
 DDF_METHODS = ("satterthwaite", "kenward-roger", "normal", "residual")
@@ -145,6 +156,8 @@ class Reference:
         if method.ddf == "residual":
             return np.full(len(rows), float(self.model.coordinates.n_obs - self.fit.beta.size))
         standard = rows @ self.model.coordinates.transform
+        if self.model.plan.kind == "krylov" and method.ddf == "satterthwaite":
+            return self.estimated(method.information).satterthwaite(standard)
         if method.ddf == "kenward-roger":
             adjusted = self._adjusted(method.information)
             return np.array([f_test(adjusted, row[None])[1] for row in standard])
@@ -175,6 +188,34 @@ class Reference:
             den_df = float(self.degrees(method, turned)[0])
         p_value = stats.f.sf(statistic, rank, den_df) if np.isfinite(den_df) else stats.chi2.sf(rank * statistic, rank)
         return FTest(statistic, rank, den_df, float(p_value), scale)
+
+    def estimated(self, information: str) -> Estimated:
+        """What a `krylov` fit knows of its variances.
+
+        Raises
+        ------
+        DesignError
+            When information is asked for that it has not.
+        """
+        if information != "observed":
+            raise DesignError(
+                f"information={information!r} takes dense matrices, which the plan 'krylov' does not make; leave it out, and "
+                "the average information is taken"
+            )
+        return self._estimated
+
+    @functools.cached_property
+    def _estimated(self) -> Estimated:
+        return Estimated(self.model, self.fit)
+
+    def variances(self, information: str) -> np.ndarray | None:
+        """Covariance (m + 1, m + 1) of τ and the elements of the covariance matrices, as `second` has them; None where the
+        information is not positive definite."""
+        if self.model.plan.kind == "krylov":
+            return self.estimated(information).variances()
+        found = self.second.information(information)
+        values = np.linalg.eigvalsh(found)
+        return None if values[0] <= 1e-12 * values[-1] else np.linalg.inv(found)
 
     @functools.cached_property
     def _too_large(self) -> bool:

@@ -71,12 +71,11 @@ def standard_errors(covariance: pd.DataFrame) -> pd.Series:
 
 def _in_users_units(reference: Reference, information: str) -> tuple[np.ndarray, list[np.ndarray]]:
     """Covariance (m + 1, m + 1) of the residual variance and the elements of the covariance matrices, and those matrices."""
-    fit, coordinates, second = reference.fit, reference.model.coordinates, reference.second
+    fit, coordinates = reference.fit, reference.model.coordinates
     sigmas = [fit.sigma**2 * lam @ lam.T for lam in fit.lambdas]
-    found = second.information(information)
-    values = np.linalg.eigvalsh(found)
-    m = len(found) - 1
-    if fit.certificate.singular or values[0] <= 1e-12 * values[-1]:
+    m = fit.theta.size
+    found = None if fit.certificate.singular else reference.variances(information)
+    if found is None:
         return np.full((m + 1, m + 1), np.nan), sigmas
     # V = σ²(τ V̂ + Σ δ_i V_i): the residual variance is σ²τ, and an element of a covariance matrix σ²(τ Σ̂_i + δ_i).
     unit = fit.sigma**2 / coordinates.weight_scale
@@ -92,7 +91,7 @@ def _in_users_units(reference: Reference, information: str) -> tuple[np.ndarray,
             part[a, b] = part[b, a] = 1.0
             jacobian[begin:end, begin + i] = unit * (map_ @ part @ map_.T)[rows, columns]
         begin = end
-    return jacobian @ np.linalg.inv(found) @ jacobian.T, sigmas
+    return jacobian @ found @ jacobian.T, sigmas
 
 
 def _places(reference: Reference) -> dict[tuple[int, int, int], int]:

@@ -19,6 +19,16 @@ def on_accelerator() -> bool:
     return jax.default_backend() != "cpu"
 
 
+def namespace(array: Any) -> Any:
+    """NumPy or JAX's, whichever an array is of."""
+    return np if isinstance(array, np.ndarray) else jnp
+
+
+def to_device(array: Any) -> Any:
+    """An array where `SparseBlocks` multiplies."""
+    return jnp.asarray(array) if on_accelerator() else np.ascontiguousarray(array)
+
+
 class SparseBlocks:
     """A sparse matrix of blocks (a, b).
 
@@ -38,11 +48,12 @@ class SparseBlocks:
         self.shape, self.size = shape, blocks.shape[:2]
         self.accelerated = on_accelerator() if accelerated is None else accelerated
         if self.accelerated:
-            self._there = _Listed(rows, columns, blocks, shape[0])
-            self._back = _Listed(columns, rows, blocks.swapaxes(0, 1), shape[1])
+            self._there: Any = _Listed(rows, columns, blocks, shape[0])
+            self._back: Any = _Listed(columns, rows, blocks.swapaxes(0, 1), shape[1])
         else:
             matrix = _compressed(np.asarray(rows), np.asarray(columns), blocks, shape)
-            self._there, self._back = _Compressed(matrix), _Compressed(matrix.T.tocsr())
+            self._there = _Compressed(matrix)
+            self._back = _Compressed(matrix.T.tocsr())
 
     def times(self, vectors: Any) -> Any:
         """Product (rows, a, r) with vectors (columns, b, r)."""

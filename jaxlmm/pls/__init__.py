@@ -1,6 +1,6 @@
 """Penalized least squares: from cross-products to the profiled criterion and its estimates."""
 
-from jaxlmm.pls import krylov, krylov_criterion, lanes
+from jaxlmm.pls import krylov, krylov_criterion, krylov_logdet, lanes
 from jaxlmm.pls.bucket import bucket
 from jaxlmm.pls.components import Components, Places, components, largest_component
 from jaxlmm.pls.criterion import (
@@ -73,6 +73,7 @@ __all__ = [
     "information",
     "krylov",
     "krylov_criterion",
+    "krylov_logdet",
     "lambdas",
     "lanes",
     "largest_component",

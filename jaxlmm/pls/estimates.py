@@ -12,6 +12,7 @@ So no plan needs a backward substitution or a selected inversion of its own; rev
 `fit`; variances on the plan that `expanded` gives, whose reduced form holds the cross-products themselves.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import jax
@@ -60,6 +61,6 @@ def conditional_variances(plan: Plan, reduced: Reduced, theta: jax.Array) -> lis
     return [0.5 * (zz + zz.swapaxes(0, 1)) for zz in plan.module.blocks_by_factor(plan, gradient)]
 
 
-def trim(values: list[jax.Array], n_levels: list[int]) -> list[np.ndarray]:
+def trim(values: Sequence[jax.Array | np.ndarray], n_levels: list[int]) -> list[np.ndarray]:
     """As NumPy arrays, the padded levels cut off."""
     return [np.asarray(v)[..., :n] for v, n in zip(values, n_levels, strict=True)]

@@ -20,17 +20,13 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlmm.errors import ConvergenceError
-from jaxlmm.linalg import SparseBlocks, on_accelerator
+from jaxlmm.linalg import SparseBlocks, conjugate_gradients, namespace, to_device
 from jaxlmm.pls.bucket import bucket, pad_last
 from jaxlmm.pls.nested import Chain, ChainLayout, compress_chain, eliminate, pair_of
 from jaxlmm.pls.standard import Gram, Response
 
-TOLERANCE = 1e-11
-"""Residual of a solution, relative to its right-hand side, at which it is done."""
-
-MOST = 2_000
-"""Products after which conjugate gradients are given up."""
+ENTRIES = 2**21
+"""Pairs whose blocks are multiplied at once."""
 
 Parts = list[Any]
 """Vectors (levels, k, r) of some factors."""
@@ -84,9 +80,9 @@ def compress(plan, gram: Gram) -> tuple[KrylovGram, KrylovLayout]:
         for b in range(len(plan.order))
         for a in range(b)
     }
-    zz = tuple(_to_device(gram.zz[t].transpose(2, 0, 1)) for t in plan.order)
+    zz = tuple(to_device(gram.zz[t].transpose(2, 0, 1)) for t in plan.order)
     padded = tuple(pad_last(gram.zz[t], bucket(n)).transpose(2, 0, 1) for t, n in zip(plan.order, levels, strict=True))
-    zx = tuple(_to_device(gram.zx[t].transpose(2, 0, 1)) for t in plan.order)
+    zx = tuple(to_device(gram.zx[t].transpose(2, 0, 1)) for t in plan.order)
     return KrylovGram(chain, zz, padded, zx), KrylovLayout(layout, pairs)
 
 
@@ -144,9 +140,9 @@ class System:
     def of(cls, plan, gram: KrylovGram, layout: KrylovLayout, lambdas, found: Base, roots) -> System:
         """At the Λ (in the design's order) for which `found` was eliminated."""
         levels = [own.shape[0] for own in gram.zz]
-        w = [_to_device(np.moveaxis(np.asarray(own), 2, 0)[:n]) for own, n in zip(found.w, levels, strict=False)]
+        w = [to_device(np.moveaxis(np.asarray(own), 2, 0)[:n]) for own, n in zip(found.w, levels, strict=False)]
         up = [
-            [_to_device(np.moveaxis(np.asarray(own), 2, 0)[:n]) for own in row]
+            [to_device(np.moveaxis(np.asarray(own), 2, 0)[:n]) for own in row]
             for row, n in zip(found.up, levels, strict=False)
         ]
         ancestors = [
@@ -156,7 +152,7 @@ class System:
             ]
             for d, n in zip(range(plan.n_chain), levels, strict=False)
         ]
-        ordered = [_to_device(np.asarray(lambdas[t])) for t in plan.order]
+        ordered = [to_device(np.asarray(lambdas[t])) for t in plan.order]
         return cls(gram, layout, ordered, plan.n_chain, w, up, ancestors, roots)
 
     @property
@@ -215,6 +211,40 @@ class System:
             answer[d] = _each(self.w[d].swapaxes(1, 2), own)
         return answer
 
+    def diagonal_of_inverse(self) -> list[np.ndarray]:
+        """Blocks (levels, k, k) of Ψ⁻¹ on its diagonal if A were the unit matrix; of a chain of several factors Ψ_CC⁻¹'s."""
+        w, up = [np.asarray(own) for own in self.w], [[np.asarray(own) for own in row] for row in self.up]
+        joint = w[-1].swapaxes(1, 2) @ w[-1]
+        chain = [joint]
+        for d in reversed(range(self.n_chain - 1)):
+            # Covariances of a level with those of its ancestors, which are together in `joint`.
+            there = joint[self.ancestors[d][0][0]]
+            to = w[d].swapaxes(1, 2) @ np.concatenate(up[d], axis=2)
+            cross = -to @ there
+            own = w[d].swapaxes(1, 2) @ w[d] - cross @ to.swapaxes(1, 2)
+            joint = np.concatenate(
+                [np.concatenate([own, cross], axis=2), np.concatenate([cross.swapaxes(1, 2), there], axis=2)], axis=1
+            )
+            chain.insert(0, own)
+        inverses = [np.asarray(root.swapaxes(1, 2) @ root) for root in self.roots]
+        if self.n_chain == 1:
+            for t, inverse in enumerate(inverses):
+                chain[0] = chain[0] + self._entries(w[0], t, inverse)
+        return [*chain, *inverses]
+
+    def _entries(self, w: np.ndarray, t: int, inverse: np.ndarray) -> np.ndarray:
+        """Σ_e G_eP⁻¹G_eᵀ of each level of the first factor, G_e = WᵀWΛᵀB_eΛ of its pairs e with the tail's t-th factor."""
+        lam, other = np.asarray(self.lambdas[0]), np.asarray(self.lambdas[self.n_chain + t])
+        level, column = (np.asarray(own[0][t]) for own in (self.layout.chain.level, self.layout.chain.column))
+        blocks = np.asarray(self.gram.chain.across[0][t])
+        answer = np.zeros(w.shape)
+        for begin in range(0, level.size, ENTRIES):
+            part = slice(begin, begin + ENTRIES)
+            moved = np.einsum("ia,ije,jb->eab", lam, blocks[:, :, part], other, optimize=True)
+            moved = w.swapaxes(1, 2)[level[part]] @ (w[level[part]] @ moved)
+            np.add.at(answer, level[part], moved @ inverse[column[part]] @ moved.swapaxes(1, 2))
+        return answer
+
     def solve(self, right: Parts, basis: Any | None = None) -> Parts:
         """Ψ⁻¹ times vectors of all factors; `basis` (N, m) spans directions in which A is far from one."""
         c = self.n_chain
@@ -263,69 +293,10 @@ class System:
         return first
 
 
-def conjugate_gradients(apply, right: Any, basis: Any | None = None) -> Any:
-    """Solve A x = b for columns (N, r) at once, A symmetric with eigenvalues in (0, 1].
-
-    The space of `basis` (N, m), orthonormal, is solved for first and kept out of every direction afterwards (deflation:
-    Saad, Yeung, Erhel & Guyomarc'h 2000, SIAM J. Sci. Comput. 21(5)), so that few small eigenvalues cost nothing.
-
-    Raises
-    ------
-    ConvergenceError
-        When a residual does not fall.
-    """
-    x, residual = right * 0.0, right
-    goal = TOLERANCE**2 * _dots(right, right)
-    project = _projector(apply, basis)
-    if project is not None:
-        x = x + project.solve(residual)
-        residual = right - apply(x)
-    direction = residual if project is None else residual - project.conjugate(residual)
-    square = _dots(residual, residual)
-    for _ in range(MOST):
-        if not bool((square > goal).any()):
-            return x
-        image = apply(direction)
-        curvature = _dots(direction, image)
-        step = _ratio(square, curvature)
-        x, residual = x + step * direction, residual - step * image
-        before, square = square, _dots(residual, residual)
-        direction = residual + _ratio(square, before) * direction
-        if project is not None:
-            direction = direction - project.conjugate(residual)
-    worst = float((square / goal).max()) ** 0.5 * TOLERANCE
-    raise ConvergenceError(
-        f"conjugate gradients stalled: after {MOST:,} products a residual is still {worst:.1e} of its right-hand side; the "
-        "design is nearly disconnected, or its variances are extreme: try plan='crossed', if that fits, or leave a factor out"
-    )
-
-
-class _Projector(NamedTuple):
-    """The space of a basis Q: with H = QᵀAQ, x = QH⁻¹Qᵀb, and the part Q H⁻¹(AQ)ᵀr that makes r conjugate to it."""
-
-    basis: Any
-    image: Any
-    inverse: Any
-
-    def solve(self, right: Any) -> Any:
-        return self.basis @ (self.inverse @ (self.basis.T @ right))
-
-    def conjugate(self, residual: Any) -> Any:
-        return self.basis @ (self.inverse @ (self.image.T @ residual))
-
-
-def _projector(apply, basis) -> _Projector | None:
-    if basis is None or not basis.shape[1]:
-        return None
-    image = apply(basis)
-    small = np.asarray(basis.T @ image)
-    return _Projector(basis, image, _to_device(np.linalg.inv(0.5 * (small + small.T))))
-
-
 def join(parts: Parts) -> Any:
     """Parts (levels, k, r) as vectors (N, r)."""
     flat = [part.reshape(-1, part.shape[-1]) for part in parts]
-    return flat[0] if len(flat) == 1 else _namespace(flat[0]).concatenate(flat)
+    return flat[0] if len(flat) == 1 else namespace(flat[0]).concatenate(flat)
 
 
 def _each(blocks: Any, vectors: Any) -> Any:
@@ -351,21 +322,3 @@ def _added(total: SparseBlocks, vectors: Any) -> Any:
 def _summing(ancestor: np.ndarray, n_levels: int) -> SparseBlocks:
     own = np.arange(ancestor.size)
     return SparseBlocks(ancestor, own, np.ones((1, 1, own.size)), (n_levels, own.size))
-
-
-def _dots(a: Any, b: Any) -> Any:
-    return _namespace(a).einsum("nr,nr->r", a, b)
-
-
-def _ratio(above: Any, below: Any) -> Any:
-    """Zero where the direction is used up."""
-    xp = _namespace(above)
-    return xp.where(below > 0, above / xp.where(below > 0, below, 1.0), 0.0)
-
-
-def _namespace(array: Any):
-    return np if isinstance(array, np.ndarray) else jnp
-
-
-def _to_device(array: Any) -> Any:
-    return jnp.asarray(array) if on_accelerator() else np.ascontiguousarray(array)

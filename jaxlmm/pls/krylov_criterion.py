@@ -16,12 +16,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlmm.pls import information, krylov, krylov_logdet
+from jaxlmm.pls import krylov, krylov_logdet
 from jaxlmm.pls.bucket import bucket
-from jaxlmm.pls.criterion import Profile, assemble
+from jaxlmm.pls.criterion import Profile, assemble, lambdas
+from jaxlmm.pls.information import damping, directions, off_boundary, own_part
 from jaxlmm.pls.krylov import Base, KrylovGram, KrylovLayout, Parts, System
 from jaxlmm.pls.plan import Plan
 from jaxlmm.pls.protocol import Reduced
@@ -153,10 +155,15 @@ class Moments(NamedTuple):
     scores: Parts
 
 
-def new_round(plan: Plan, reduced: KrylovReduced, lambdas, directions: int, probes: int) -> Round:
+def new_round(plan: Plan, reduced: KrylovReduced, factors, wanted: int, probes: int) -> Round:
     """A round at some Λ (in the design's order)."""
     blocks = reduced.programs.diagonal(
-        plan, reduced.layout.chain, reduced.gram.chain, reduced.gram.padded, tuple(map(jnp.asarray, lambdas)), _ones(plan, reduced)
+        plan,
+        reduced.layout.chain,
+        reduced.gram.chain,
+        reduced.gram.padded,
+        tuple(map(jnp.asarray, factors)),
+        _nothing(plan, reduced),
     )
     roots = []
     for own, zz in zip(blocks, reduced.gram.zz[plan.n_chain :], strict=True):
@@ -164,9 +171,9 @@ def new_round(plan: Plan, reduced: KrylovReduced, lambdas, directions: int, prob
         lower = np.linalg.cholesky(0.5 * (block + block.swapaxes(1, 2)))
         roots.append(np.linalg.solve(lower, np.broadcast_to(np.eye(lower.shape[1]), lower.shape)))
     found = Round(roots, np.zeros((sum(r.shape[0] * r.shape[1] for r in roots), 0)), np.zeros((0, 0)))
-    system = system_of(plan, reduced, lambdas, found)
+    system = system_of(plan, reduced, factors, found)
     size = found.basis.shape[0]
-    basis = krylov_logdet.dominant(system.scaled, size, directions)
+    basis = krylov_logdet.dominant(system.scaled, size, wanted)
     return Round(roots, basis, projected(basis, krylov_logdet.signs(size, range(probes))))
 
 
@@ -189,20 +196,20 @@ def projected(basis: np.ndarray, probes: np.ndarray) -> np.ndarray:
     return probes - basis @ (basis.T @ probes)
 
 
-def system_of(plan: Plan, reduced: KrylovReduced, lambdas, found: Round, base: Base | None = None) -> System:
+def system_of(plan: Plan, reduced: KrylovReduced, factors, found: Round, base: Base | None = None) -> System:
     """S at some Λ."""
     if base is None:
-        base = reduced.programs.base(*_arguments(plan, reduced, lambdas, found))
-    return System.of(plan, reduced.gram, reduced.layout, lambdas, base, found.roots)
+        base = reduced.programs.base(*_arguments(plan, reduced, factors, found))
+    return System.of(plan, reduced.gram, reduced.layout, factors, base, found.roots)
 
 
-def look(plan: Plan, reduced: KrylovReduced, lambdas, reml: float, sloped: bool = True) -> Look:
+def look(plan: Plan, reduced: KrylovReduced, factors, reml: float, sloped: bool = True) -> Look:
     """The criterion at Λ of each factor, in the design's order; with slopes, unless they are not wanted."""
     assert reduced.round is not None
     own = reduced.round
-    arguments = _arguments(plan, reduced, lambdas, own)
+    arguments = _arguments(plan, reduced, factors, own)
     base = reduced.programs.base(*arguments)
-    system = system_of(plan, reduced, lambdas, own, base)
+    system = system_of(plan, reduced, factors, own, base)
     size = own.basis.shape[0]
     exact, probed = krylov_logdet.forms(system.scaled, own.basis), krylov_logdet.forms(system.scaled, own.probes)
     values = np.concatenate([part.value for part in probed]) if probed else np.zeros(0)
@@ -222,16 +229,16 @@ def look(plan: Plan, reduced: KrylovReduced, lambdas, reml: float, sloped: bool 
     profile = assemble(
         reduced.sizes(), logdet, jnp.asarray(xx), jnp.asarray(-explained[:-1, -1]), float(yy) - explained[-1, -1], reml
     )
-    profile = Profile(*(np.asarray(part) for part in profile))
+    profile = jax.tree.map(np.asarray, profile)
     beta = np.append(-profile.beta, 1.0)
     b = [np.asarray(part @ beta).T for part in modes]
 
     rows = system.products(modes)
-    damping = [np.asarray(information.damping(np.asarray(lam))) for lam in system.lambdas]
-    scores = [d @ (m + r - row) for d, m, r, row in zip(damping, modes, right, rows, strict=True)]
+    damped = [np.asarray(damping(np.asarray(lam))) for lam in system.lambdas]
+    scores = [d @ (m + r - row) for d, m, r, row in zip(damped, modes, right, rows, strict=True)]
     moments = Moments(system, right, modes, scores)
     if not sloped:
-        return Look(profile, _in_design(plan, b), [], np.zeros((0, 0)), values, moments)
+        return Look(profile, in_design(plan, b), [], np.zeros((0, 0)), values, moments)
     slopes = [np.zeros(lam.shape) for lam in system.lambdas]
     degrees = reduced.n_obs - reml * reduced.n_fixed
     w = profile.fixed_inverse_factor
@@ -246,22 +253,27 @@ def look(plan: Plan, reduced: KrylovReduced, lambdas, reml: float, sloped: bool 
         slopes[t] = slopes[t] + part.sum(axis=0) + (noise[t].mean(axis=0) if len(values) else 0.0)
     for position, part in enumerate(reduced.programs.slopes(*arguments)):
         slopes[plan.order.index(position)] += np.asarray(part)
-    flat = np.concatenate([part.reshape(len(values), -1) for part in _in_design(plan, noise)], axis=1)
-    return Look(profile, _in_design(plan, b), _in_design(plan, slopes), flat, values, moments)
+    flat = np.concatenate([part.reshape(len(values), -1) for part in in_design(plan, noise)], axis=1)
+    return Look(profile, in_design(plan, b), in_design(plan, slopes), flat, values, moments)
 
 
 def curvature(plan: Plan, reduced: KrylovReduced, theta, reml: float):
     """Value (), gradient (n_theta,) and average-information Hessian (n_theta, n_theta), as `information.information`."""
-    from jaxlmm.pls.criterion import lambdas as lambdas_of
+    return evaluated(plan, reduced, theta, reml)[:3]
 
-    factors = [np.asarray(lam) for lam in lambdas_of(plan, jnp.asarray(theta))]
-    away, near = information.off_boundary([jnp.asarray(lam) for lam in factors])
-    there = look(plan, reduced, [np.asarray(lam) for lam in away], reml).slopes if bool(near) else None
+
+def evaluated(plan: Plan, reduced: KrylovReduced, theta, reml: float):
+    """The same, with what was seen."""
+    factors = [np.asarray(lam) for lam in lambdas(plan, jnp.asarray(theta))]
+    away, near = off_boundary([jnp.asarray(lam) for lam in factors])
+    beside = [np.asarray(lam) for lam in away]
+    there = look(plan, reduced, beside, reml).slopes if bool(near) else None
     seen = look(plan, reduced, factors, reml)
-    where = [np.asarray(lam) for lam in away] if there is not None else factors
     parts = [
-        information.own_part(terms, jnp.asarray(slope), jnp.asarray(lam), jnp.asarray(beside))
-        for terms, slope, lam, beside in zip(plan.terms, seen.slopes, where, there or seen.slopes, strict=True)
+        own_part(terms, jnp.asarray(slope), jnp.asarray(lam), jnp.asarray(own))
+        for terms, slope, lam, own in zip(
+            plan.terms, seen.slopes, factors if there is None else beside, there or seen.slopes, strict=True
+        )
     ]
     gradient = np.concatenate([np.asarray(part) for part, _ in parts])
     hessian = observed(plan, reduced, seen, reml)
@@ -270,17 +282,17 @@ def curvature(plan: Plan, reduced: KrylovReduced, theta, reml: float):
         end = begin + part.shape[0]
         hessian[begin:end, begin:end] += np.asarray(part)
         begin = end
-    return seen.profile.objective, gradient, 0.5 * (hessian + hessian.T)
+    return seen.profile.objective, gradient, 0.5 * (hessian + hessian.T), seen
 
 
 def observed(plan: Plan, reduced: KrylovReduced, seen: Look, reml: float) -> np.ndarray:
     """Observed information of the variances (n_theta, n_theta), as in `information`."""
     profile, system = seen.profile, seen.moments.system
     beta = np.append(-profile.beta, 1.0)
-    scores = _in_design(plan, [np.asarray(score @ beta).T for score in seen.moments.scores])
-    lambdas = _in_design(plan, [jnp.asarray(lam) for lam in system.lambdas])
-    directions = [np.asarray(part) for part in information.directions(plan, lambdas, [jnp.asarray(s) for s in scores])]
-    ordered = [np.ascontiguousarray(directions[t].transpose(2, 1, 0)) for t in plan.order]
+    scores = in_design(plan, [np.asarray(score @ beta).T for score in seen.moments.scores])
+    lambdas = in_design(plan, [jnp.asarray(lam) for lam in system.lambdas])
+    ways = [np.asarray(part) for part in directions(plan, lambdas, [jnp.asarray(s) for s in scores])]
+    ordered = [np.ascontiguousarray(ways[t].transpose(2, 1, 0)) for t in plan.order]
     assert reduced.round is not None
     # ZᵀPZ w: what is left of the response Zw.
     right = system.products(ordered)
@@ -292,15 +304,15 @@ def observed(plan: Plan, reduced: KrylovReduced, seen: Look, reml: float) -> np.
             strict=True,
         )
     ]
-    damping = [np.asarray(information.damping(np.asarray(lam))) for lam in system.lambdas]
+    damped = [np.asarray(damping(np.asarray(lam))) for lam in system.lambdas]
     rows = system.products(modes)
-    images = [d @ (m + r - row) for d, m, r, row in zip(damping, modes, right, rows, strict=True)]
+    images = [d @ (m + r - row) for d, m, r, row in zip(damped, modes, right, rows, strict=True)]
     h = [score[:, :, :-1] for score in seen.moments.scores]
     fixed = sum(np.einsum("lkp,lki->pi", np.asarray(a), np.asarray(v)) for a, v in zip(h, ordered, strict=True))
     half = profile.fixed_inverse_factor @ fixed
     products = sum(np.einsum("lki,lkj->ij", np.asarray(a), np.asarray(v)) for a, v in zip(ordered, images, strict=True))
     products = products - half.T @ half
-    along = sum(np.einsum("ikl,kl->i", d, s) for d, s in zip(directions, scores, strict=True))
+    along = sum(np.einsum("ikl,kl->i", d, s) for d, s in zip(ways, scores, strict=True))
     ratio = float(reduced.n_obs - reml * reduced.n_fixed) / float(profile.pwrss)
     return ratio * (products - np.outer(along, along) / float(profile.pwrss))
 
@@ -317,15 +329,20 @@ def _slopes_of_forms(system: System, parts: list[krylov_logdet.Forms], count: in
     return answer
 
 
-def _in_design(plan: Plan, ordered: list[Any]) -> list[Any]:
+def in_design(plan: Plan, ordered: list[Any]) -> list[Any]:
     """From the order of elimination to the design's."""
     return [ordered[plan.order.index(t)] for t in range(len(plan.order))]
 
 
-def _arguments(plan: Plan, reduced: KrylovReduced, lambdas, found: Round):
-    factors = tuple(jnp.asarray(lam) for lam in lambdas)
-    return plan, reduced.layout.chain, reduced.gram.chain, reduced.gram.padded, factors, tuple(found.inverses())
+def in_order(plan: Plan, design: list[Any]) -> list[Any]:
+    """From the design's order to that of elimination."""
+    return [design[t] for t in plan.order]
 
 
-def _ones(plan: Plan, reduced: KrylovReduced) -> tuple[np.ndarray, ...]:
+def _arguments(plan: Plan, reduced: KrylovReduced, factors, found: Round):
+    given = tuple(jnp.asarray(lam) for lam in factors)
+    return plan, reduced.layout.chain, reduced.gram.chain, reduced.gram.padded, given, tuple(found.inverses())
+
+
+def _nothing(plan: Plan, reduced: KrylovReduced) -> tuple[np.ndarray, ...]:
     return tuple(np.zeros((bucket(own.shape[0]), *own.shape[1:])) for own in reduced.gram.zz[plan.n_chain :])

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxlmm.linalg import on_accelerator
+from jaxlmm.linalg import namespace, to_device
 
 ACCURATE = 1e-9
 """Relative residual of the shifted systems at which Lanczos' method stops; quadratures have its square."""
@@ -72,8 +72,8 @@ def dominant(apply, size: int, count: int, seed: int = 0) -> np.ndarray:
     count = min(count, size)
     basis = np.linalg.qr(np.random.default_rng([seed, 2**31]).normal(size=(size, count)))[0]
     for _ in range(POWERS):
-        basis = np.linalg.qr(basis - np.asarray(apply(_there(basis))))[0]
-    small = basis.T @ np.asarray(apply(_there(basis)))
+        basis = np.linalg.qr(basis - np.asarray(apply(to_device(basis))))[0]
+    small = basis.T @ np.asarray(apply(to_device(basis)))
     _, turn = np.linalg.eigh(0.5 * (small + small.T))
     return np.ascontiguousarray(basis @ turn)
 
@@ -87,7 +87,7 @@ def forms(apply, starts: np.ndarray) -> list[Forms]:
 
 
 def _forms(apply, starts: np.ndarray, first: int) -> Forms:
-    basis, diagonal, beside, norms = _lanczos(apply, _there(starts))
+    basis, diagonal, beside, norms = _lanczos(apply, to_device(starts))
     steps = len(basis)
     t = np.zeros((norms.size, steps, steps))
     t[:, np.arange(steps), np.arange(steps)] = diagonal.T
@@ -102,7 +102,7 @@ def _forms(apply, starts: np.ndarray, first: int) -> Forms:
     combos = turn @ mixed
     owner, which = np.nonzero(kept)
     chosen = combos[owner, :, which]
-    xp = _namespace(basis[0])
+    xp = namespace(basis[0])
     vectors = sum(column[:, owner] * xp.asarray(chosen[:, step]) for step, column in enumerate(basis))
     return Forms(value, vectors, sigma[kept], owner + first)
 
@@ -121,7 +121,7 @@ def _differences(ritz: np.ndarray) -> np.ndarray:
 
 def _lanczos(apply, starts):
     """Basis (list of (N, c)), diagonal and subdiagonal (m, c) of the tridiagonal matrices, and norms (c,)."""
-    xp = _namespace(starts)
+    xp = namespace(starts)
     norms = np.sqrt(np.asarray(xp.einsum("nc,nc->c", starts, starts)))
     current = starts / xp.asarray(np.where(norms > 0, norms, 1.0))
     before, link = current * 0.0, np.zeros(norms.size)
@@ -145,19 +145,3 @@ def _lanczos(apply, starts):
         before, link = current, size
         current = xp.where(xp.asarray(used), 0.0, rest / xp.asarray(np.where(used, 1.0, size)))
     return basis, np.array(diagonal), np.array(beside), norms
-
-
-def _namespace(array):
-    if isinstance(array, np.ndarray):
-        return np
-    import jax.numpy as jnp
-
-    return jnp
-
-
-def _there(array: np.ndarray):
-    if not on_accelerator():
-        return array
-    import jax.numpy as jnp
-
-    return jnp.asarray(array)

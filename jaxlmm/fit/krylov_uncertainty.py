@@ -1,0 +1,211 @@
+"""What a `krylov` fit says about its own uncertainty: degrees of freedom, variances of variances, of modes, of predictions.
+
+Forms of single vectors are exact, one solution each. What needs a form for every level is exact in the dominant directions
+and estimated from probes for the rest (Bekas, Kokiopoulou & Saad 2007, Appl. Numer. Math. 57), as many as bring the error
+below `RELATIVE`. Information about the variances is the average information of the last step (Gilmour, Thompson & Cullis
+1995). The caller holds the double-precision scope. Called by `uncertainty`, `satterthwaite` and `inference`.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxlmm import pls
+from jaxlmm.covariance import positions, square_derivatives
+from jaxlmm.fit import krylov
+from jaxlmm.fit.record import Fit, Model
+from jaxlmm.linalg import conjugate_gradients
+from jaxlmm.pls import krylov_criterion as criterion
+from jaxlmm.pls.krylov_criterion import in_design, in_order
+
+RELATIVE = 0.01
+"""Root mean square error of the conditional variances of a factor's levels, relative to them, at which probes suffice."""
+
+BLOCK, MOST = 16, 256
+"""Probes that are solved for together, and in all."""
+
+WIDE = 2**24
+"""Numbers in the right-hand sides that are solved for at once."""
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """A fit with a round at its estimates.
+
+    Attributes
+    ----------
+    model, fit : Model, Fit
+        What was fitted.
+    """
+
+    model: Model
+    fit: Fit
+
+    @functools.cached_property
+    def here(self) -> Model:
+        """The model, with as many probes as the fit had."""
+        had = self.fit.monte_carlo
+        settings = (
+            krylov.Settings(had.probes, had.directions)
+            if had is not None
+            else krylov.Settings.first(krylov.size_of(self.model))
+        )
+        return krylov.with_round(self.model, self.fit.standard_theta, settings)
+
+    @functools.cached_property
+    def seen(self) -> tuple[np.ndarray, criterion.Look]:
+        """Average-information Hessian, and the evaluation that it comes from."""
+        return criterion.evaluated(self.here.plan, self.here.reduced, self.fit.standard_theta, float(self.fit.reml))[2:]
+
+    @property
+    def _degrees(self) -> float:
+        coordinates = self.model.coordinates
+        return float(coordinates.n_obs - (coordinates.n_fixed if self.fit.reml else 0))
+
+    @functools.cached_property
+    def _inverse(self) -> np.ndarray:
+        """H⁻¹ (n_theta, n_theta), zero for parameters on the boundary."""
+        return krylov.inverse(self.seen[0], krylov.off_boundary(self.model.plan, self.fit.standard_theta))
+
+    def satterthwaite(self, standard: np.ndarray) -> np.ndarray:
+        """Degrees of freedom (r,) of combinations (r, p) of the standard coefficients."""
+        along = standard @ self.fit.standard_vcov
+        size = np.einsum("rp,rp->r", along, standard)
+        change = self._change(along, size) + self._of_pwrss()[:, None]
+        return 1.0 / (np.einsum("ir,ij,jr->r", change, self._inverse, change) + 1.0 / self._degrees)
+
+    def variances(self) -> np.ndarray:
+        """Covariance (m + 1, m + 1) of τ and of the elements of the covariance matrices, as `SecondOrder.information` has
+        them."""
+        jacobian = np.zeros((self.model.plan.n_theta,) * 2)
+        begin = 0
+        for terms, lam in zip(self.model.plan.terms, self._lambdas(), strict=True):
+            end = begin + positions(terms)[0].size
+            jacobian[begin:end, begin:end] = square_derivatives(terms, lam[None])[0][0]
+            begin = end
+        own, slope = 2.0 * self._inverse, self._of_pwrss()
+        to = np.vstack([slope, jacobian])
+        answer = to @ own @ to.T
+        answer[0, 0] += 2.0 / self._degrees
+        return answer
+
+    def forms(self, x: np.ndarray, z: list[np.ndarray | None], codes: list[np.ndarray | None]) -> np.ndarray:
+        """Quadratic forms (r,) in the inverse of Henderson's matrix, as `row_forms`, in standard coordinates."""
+        system = self.seen[1].moments.system
+        answer = np.empty(len(x))
+        step = max(1, WIDE // sum(own.shape[0] * own.shape[1] for own in system.gram.zz))
+        for begin in range(0, len(x), step):
+            part = slice(begin, min(begin + step, len(x)))
+            answer[part] = self._forms(x[part], z, codes, part)
+        return answer
+
+    def _forms(self, x, z, codes, part) -> np.ndarray:
+        system, basis = self.seen[1].moments.system, self.here.reduced.round.basis
+        plan, count = self.model.plan, len(x)
+        vectors = [np.zeros((*own.shape[:2], count)) for own in system.gram.zz]
+        for vector, t in zip(vectors, plan.order, strict=True):
+            if z[t] is not None and codes[t] is not None:
+                level = codes[t][part]
+                known = np.flatnonzero(level >= 0)
+                vector[level[known], :, known] = z[t][part][known]
+        right = [lam.T @ own for lam, own in zip(system.lambdas, vectors, strict=True)]
+        modes = [lam @ own for lam, own in zip(system.lambdas, system.solve(right, basis), strict=True)]
+        square = sum(np.einsum("lkr,lkr->r", a, np.asarray(b)) for a, b in zip(vectors, modes, strict=True))
+        left = x - sum(
+            np.einsum("lkp,lkr->rp", np.asarray(a), np.asarray(b)) for a, b in zip(system.gram.zx, modes, strict=True)
+        )
+        return square + np.einsum("rp,pq,rq->r", left, self.fit.standard_vcov, left)
+
+    def conditional_variances(self) -> list[np.ndarray]:
+        """Var(b | y)/σ² (k, k, levels) of each factor at known β, in standard coordinates, in the design's order.
+
+        With A⁻¹ = I + M, what M does in the dominant directions Q is exact; for the rest, products of (HMz̄) and Hz have the
+        expectation HM(I - QQᵀ)Hᵀ, H a level's rows of the extension of the scaled tail to all effects. For a chain of more
+        than one factor M is A⁻¹ itself, because HHᵀ would take the fill of H.
+        """
+        system, own = self.seen[1].moments.system, self.here.reduced.round
+        blocks = _known_blocks(system, own.basis)
+        total, squares, count = (
+            [np.zeros_like(block) for block in blocks],
+            [np.zeros_like(block) for block in blocks],
+            0,
+        )
+        while own.basis.shape[1] < own.basis.shape[0] and count < MOST:
+            probes = pls.krylov_logdet.signs(own.basis.shape[0], range(count, count + BLOCK), seed=1)
+            rest = criterion.projected(own.basis, probes)
+            moved = conjugate_gradients(system.scaled, rest, own.basis) - rest
+            for t, (a, b) in enumerate(_reached(system, moved, rest, probes)):
+                each = np.einsum("lar,lbr->lrab", a, b)
+                each = 0.5 * (each + each.swapaxes(2, 3))
+                total[t] += each.sum(axis=1)
+                squares[t] += (each**2).sum(axis=1)
+            count += BLOCK
+            if max(_error(*row, count) for row in zip(blocks, total, squares, strict=True)) < RELATIVE:
+                break
+        found = [block + (part / count if count else 0.0) for block, part in zip(blocks, total, strict=True)]
+        answer = [
+            np.einsum("ia,lab,jb->ijl", lam, block, lam) for lam, block in zip(system.lambdas, found, strict=True)
+        ]
+        return in_design(self.model.plan, answer)
+
+    def _lambdas(self) -> list[np.ndarray]:
+        return in_design(self.model.plan, [np.asarray(lam) for lam in self.seen[1].moments.system.lambdas])
+
+    def _of_pwrss(self) -> np.ndarray:
+        """Derivatives of log r² in θ."""
+        profile, moments = self.seen[1].profile, self.seen[1].moments
+        beta = np.append(-profile.beta, 1.0)
+        residual = [np.asarray(score @ beta)[:, :, None] for score in moments.scores]
+        return -self._by_theta(residual)[:, 0] / float(profile.pwrss)
+
+    def _change(self, along: np.ndarray, size: np.ndarray) -> np.ndarray:
+        """Derivatives (n_theta, r) of log cᵀΦc."""
+        scores = [np.asarray(score)[:, :, :-1] @ along.T for score in self.seen[1].moments.scores]
+        return self._by_theta(scores) / size
+
+    def _by_theta(self, vectors: list[np.ndarray]) -> np.ndarray:
+        """Derivatives (n_theta, r) of Σ_g v_gᵀΛΛᵀv_g for vectors (levels, k, r) in the order of elimination."""
+        answer = []
+        ordered = in_order(self.model.plan, self._lambdas())
+        slopes = [2.0 * np.einsum("lar,lbr->abr", v, lam.T @ v) for v, lam in zip(vectors, ordered, strict=True)]
+        for terms, slope in zip(self.model.plan.terms, in_design(self.model.plan, slopes), strict=True):
+            answer.append(slope[positions(terms)])
+        return np.concatenate(answer)
+
+
+def _reached(system: pls.krylov.System, moved: np.ndarray, own: np.ndarray, other: np.ndarray):
+    """HMv and Hv' of each factor, for Mv = A⁻¹v - v, v and v' (N, r)."""
+    left, right = (_extension(system, flat) for flat in (moved, other))
+    if system.n_chain > 1:
+        left = [
+            a + b if t < system.n_chain else a
+            for t, (a, b) in enumerate(zip(left, _extension(system, own), strict=True))
+        ]
+    return zip(left, right, strict=True)
+
+
+def _extension(system: pls.krylov.System, flat: np.ndarray) -> list[np.ndarray]:
+    """H times vectors (N, r) of the scaled tail."""
+    return [np.asarray(part) for part in system.extended(system.split(system.unwhitened(flat)))[0]]
+
+
+def _known_blocks(system: pls.krylov.System, basis: np.ndarray) -> list[np.ndarray]:
+    """Blocks (levels, k, k) of [Ψ⁻¹]_gg but for what M does outside the basis."""
+    blocks = system.diagonal_of_inverse()
+    if basis.shape[1]:
+        moved = conjugate_gradients(system.scaled, basis, basis) - basis
+        for t, (a, b) in enumerate(_reached(system, moved, basis, basis)):
+            each = np.einsum("lar,lbr->lab", a, b)
+            blocks[t] = blocks[t] + 0.5 * (each + each.swapaxes(1, 2))
+    return blocks
+
+
+def _error(block: np.ndarray, total: np.ndarray, squares: np.ndarray, count: int) -> float:
+    """Root mean square of the probes' error of the diagonals, relative to these."""
+    k = np.arange(block.shape[1])
+    mean = total / count
+    spread = np.maximum(squares / count - mean**2, 0.0)[:, k, k] / count
+    return float(np.sqrt(np.mean(spread / (block + mean)[:, k, k] ** 2)))

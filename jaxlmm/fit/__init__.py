@@ -9,11 +9,11 @@ from jaxlmm.fit.lane_modes import fitted_lanes
 from jaxlmm.fit.lanes import fit_lanes
 from jaxlmm.fit.left_out import LeftOut, Rows, left_out
 from jaxlmm.fit.many import Settings, Shared, fit_columns, lane_of_rows
-from jaxlmm.fit.record import Certificate, Fit, Model
+from jaxlmm.fit.record import Certificate, Fit, Model, MonteCarlo
 from jaxlmm.fit.row_forms import row_forms
 from jaxlmm.fit.satterthwaite import satterthwaite_df
 from jaxlmm.fit.second_order import INFORMATION, LARGEST, SecondOrder
-from jaxlmm.fit.single import Control, evaluate, fit_model, null_objective, prepare, prepare_sums, with_response
+from jaxlmm.fit.single import Control, evaluate, fit_model, null_objective, prepare, prepare_sums, reduce, with_response
 from jaxlmm.fit.uncertainty import conditional_variances, prediction_variances
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "LaneFits",
     "LeftOut",
     "Model",
+    "MonteCarlo",
     "Rows",
     "SecondOrder",
     "Settings",
@@ -55,6 +56,7 @@ __all__ = [
     "prediction_variances",
     "prepare",
     "prepare_sums",
+    "reduce",
     "row_forms",
     "satterthwaite_df",
     "with_response",

@@ -24,6 +24,9 @@ from jaxlmm.pls import krylov_criterion as criterion
 FEWEST, MOST = 6, 512
 """Probes of the first round, and of any."""
 
+LANES = 4
+"""Times as many probes as in a first round have lanes, which share them."""
+
 DIRECTIONS = 12
 """Dominant directions of a round."""
 
@@ -99,12 +102,23 @@ def estimates(plan, reduced, theta, reml):
     return found.profile, found.b
 
 
+def satterthwaite(plan, reduced, theta, reml, combinations):
+    """As `programs.satterthwaite`."""
+    return criterion.satterthwaite(plan, reduced, np.asarray(theta), float(reml), np.asarray(combinations))
+
+
+def for_lanes(model: Model, theta: np.ndarray) -> Model:
+    """The model with a round made at θ that lanes share, none of which adds probes."""
+    first = Settings.first(size_of(model))
+    return with_round(model, theta, replace(first, probes=LANES * first.probes))
+
+
 def with_round(model: Model, theta: np.ndarray, settings: Settings) -> Model:
     """The model with a round made at θ."""
     made = criterion.new_round(
         model.plan, model.reduced, _factors(model.plan, theta), settings.directions, settings.probes
     )
-    return replace(model, reduced=replace(model.reduced, round=made))
+    return replace(model, reduced=model.reduced._replace(round=made))
 
 
 def size_of(model: Model) -> int:

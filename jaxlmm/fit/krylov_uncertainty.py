@@ -19,7 +19,7 @@ from jaxlmm.fit import krylov
 from jaxlmm.fit.record import Fit, Model
 from jaxlmm.linalg import conjugate_gradients
 from jaxlmm.pls import krylov_criterion as criterion
-from jaxlmm.pls.krylov_criterion import in_design, in_order
+from jaxlmm.pls.krylov_criterion import in_design
 
 RELATIVE = 0.01
 """Root mean square error of the conditional variances of a factor's levels, relative to them, at which probes suffice."""
@@ -72,21 +72,22 @@ class Estimated:
 
     def satterthwaite(self, standard: np.ndarray) -> np.ndarray:
         """Degrees of freedom (r,) of combinations (r, p) of the standard coefficients."""
-        along = standard @ self.fit.standard_vcov
-        size = np.einsum("rp,rp->r", along, standard)
-        change = self._change(along, size) + self._of_pwrss()[:, None]
+        seen = self.seen[1]
+        plan = self.model.plan
+        change = criterion.of_pwrss(plan, seen)[:, None] + criterion.of_variances(plan, seen, standard.T)
         return 1.0 / (np.einsum("ir,ij,jr->r", change, self._inverse, change) + 1.0 / self._degrees)
 
     def variances(self) -> np.ndarray:
         """Covariance (m + 1, m + 1) of τ and of the elements of the covariance matrices, as `SecondOrder.information` has
         them."""
         jacobian = np.zeros((self.model.plan.n_theta,) * 2)
+        lambdas = in_design(self.model.plan, [np.asarray(lam) for lam in self.seen[1].moments.system.lambdas])
         begin = 0
-        for terms, lam in zip(self.model.plan.terms, self._lambdas(), strict=True):
+        for terms, lam in zip(self.model.plan.terms, lambdas, strict=True):
             end = begin + positions(terms)[0].size
             jacobian[begin:end, begin:end] = square_derivatives(terms, lam[None])[0][0]
             begin = end
-        own, slope = 2.0 * self._inverse, self._of_pwrss()
+        own, slope = 2.0 * self._inverse, criterion.of_pwrss(self.model.plan, self.seen[1])
         to = np.vstack([slope, jacobian])
         answer = to @ own @ to.T
         answer[0, 0] += 2.0 / self._degrees
@@ -153,27 +154,6 @@ class Estimated:
 
     def _lambdas(self) -> list[np.ndarray]:
         return in_design(self.model.plan, [np.asarray(lam) for lam in self.seen[1].moments.system.lambdas])
-
-    def _of_pwrss(self) -> np.ndarray:
-        """Derivatives of log r² in θ."""
-        profile, moments = self.seen[1].profile, self.seen[1].moments
-        beta = np.append(-profile.beta, 1.0)
-        residual = [np.asarray(score @ beta)[:, :, None] for score in moments.scores]
-        return -self._by_theta(residual)[:, 0] / float(profile.pwrss)
-
-    def _change(self, along: np.ndarray, size: np.ndarray) -> np.ndarray:
-        """Derivatives (n_theta, r) of log cᵀΦc."""
-        scores = [np.asarray(score)[:, :, :-1] @ along.T for score in self.seen[1].moments.scores]
-        return self._by_theta(scores) / size
-
-    def _by_theta(self, vectors: list[np.ndarray]) -> np.ndarray:
-        """Derivatives (n_theta, r) of Σ_g v_gᵀΛΛᵀv_g for vectors (levels, k, r) in the order of elimination."""
-        answer = []
-        ordered = in_order(self.model.plan, self._lambdas())
-        slopes = [2.0 * np.einsum("lar,lbr->abr", v, lam.T @ v) for v, lam in zip(vectors, ordered, strict=True)]
-        for terms, slope in zip(self.model.plan.terms, in_design(self.model.plan, slopes), strict=True):
-            answer.append(slope[positions(terms)])
-        return np.concatenate(answer)
 
 
 def _reached(system: pls.krylov.System, moved: np.ndarray, own: np.ndarray, other: np.ndarray):

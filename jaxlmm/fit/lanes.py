@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxlmm import optimize
 from jaxlmm.covariance import lambda_lanes, n_columns
-from jaxlmm.fit import boundary, programs
+from jaxlmm.fit import boundary, krylov, programs
 from jaxlmm.fit.batch import (
     CONVERGED,
     LIMIT,
@@ -70,6 +70,8 @@ def fit_lanes(
     if batch.gram is not None:
         model = replace(model, plan=replace(model.plan, unique=False))
     plan, lanes = model.plan, batch.scale.size
+    if plan.kind == "krylov":
+        model = krylov.for_lanes(model, start.reshape(plan.n_theta, -1)[:, 0])
     start = np.broadcast_to(start.reshape(plan.n_theta, -1), (plan.n_theta, lanes))
     together = plan.kind == "grouped" and plan.n_theta <= optimize.JACOBI
     todo = np.ones(lanes, dtype=bool) if batch.known is None else batch.known == TO_FIT

@@ -16,9 +16,9 @@ import numpy as np
 from jaxlmm import optimize, pls
 from jaxlmm.design import Design
 from jaxlmm.errors import JaxlmmError
-from jaxlmm.fit import boundary, programs
+from jaxlmm.fit import boundary, evaluations, krylov
 from jaxlmm.fit.record import Certificate, Fit, Model
-from jaxlmm.fit.single import Control, evaluate, fit_at
+from jaxlmm.fit.single import Control, evaluate, fit_at, reduce
 from jaxlmm.fit.threads import one_blas_thread, side_by_side
 
 DETERMINED = 1e-8
@@ -124,7 +124,7 @@ def without_level(model: Model, rows: Rows, level: int) -> Model | None:
     )
     smaller = pls.Gram(tuple(zz), tuple(zx), pairs, total, within[0])
     response = pls.Response(tuple(zy), yy, within[1])
-    return Model(smaller, response, changed, model.plan, pls.reduce(model.plan, smaller, response, changed))
+    return Model(smaller, response, changed, model.plan, reduce(model.plan, smaller, response, changed))
 
 
 def left_out(model: Model, rows: Rows, fit: Fit, control: Control, hessian: np.ndarray | None = None) -> LeftOut:
@@ -167,7 +167,9 @@ def left_out(model: Model, rows: Rows, fit: Fit, control: Control, hessian: np.n
 def _moved(model: Model, fit: Fit, hessian: np.ndarray) -> Fit:
     """The estimates one step of the fit's own Hessian away."""
     theta = np.asarray(fit.standard_theta)
-    there = programs.minimize(model.plan, model.reduced, optimize.initial(theta), float(fit.reml), 0)
+    if model.plan.kind == "krylov":
+        model = krylov.for_lanes(model, theta)
+    there = evaluations.of(model.plan).minimize(model.plan, model.reduced, optimize.initial(theta), float(fit.reml), 0)
     gradient = np.asarray(jax.device_get(there.gradient))
     # On the boundary a parameter of zero has no slope, and stays.
     moving = theta != 0

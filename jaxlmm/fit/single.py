@@ -97,11 +97,12 @@ def with_response(model: Model, responder: pls.Responder, y: np.ndarray) -> Mode
     responses = responder.reduce(y[:, None])
     response = responses.one()
     reduced = model.plan.module.compress_response(model.plan, model.reduced.layout, model.gram, response)
-    if model.plan.kind == "krylov":
-        changed = replace(model.reduced, response=reduced)
-    else:
-        changed = model.reduced._replace(response=jax.device_put(reduced))
-    return replace(model, response=response, coordinates=responses.coordinates(model.coordinates), reduced=changed)
+    return replace(
+        model,
+        response=response,
+        coordinates=responses.coordinates(model.coordinates),
+        reduced=model.reduced._replace(response=jax.device_put(reduced)),
+    )
 
 
 def fit_model(model: Model, reml: bool, control: Control = DEFAULT) -> Fit:

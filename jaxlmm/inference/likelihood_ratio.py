@@ -113,4 +113,6 @@ def _without(own: Candidate, reduction: Reduction):
     if not smaller.random:
         return smaller, null_objective(own.model, own.fit.reml)
     control = replace(own.control, start=None)
-    return smaller, fit_model(prepare(smaller, control.plan), own.fit.reml, control).objective
+    # What was asked for the whole design may not apply to one with fewer factors.
+    plan = control.plan if len(smaller.random) == len(own.frame.factors) else "auto"
+    return smaller, fit_model(prepare(smaller, plan), own.fit.reml, control).objective

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxlmm.covariance import positions
 from jaxlmm.pls import krylov, krylov_logdet
 from jaxlmm.pls.bucket import bucket
 from jaxlmm.pls.criterion import Profile, assemble, lambdas
@@ -84,8 +85,7 @@ class Round:
         return answer
 
 
-@dataclass(frozen=True)
-class KrylovReduced:
+class KrylovReduced(NamedTuple):
     """What iterations of this plan read: arrays, matrices to multiply with, and a round.
 
     Attributes
@@ -105,7 +105,7 @@ class KrylovReduced:
     n_fixed: Any
     sum_log_weights: Any
     programs: Programs
-    round: Round | None = None
+    round: Any = None
 
     def sizes(self) -> Reduced:
         """The numbers that the criterion is assembled with."""
@@ -283,6 +283,38 @@ def evaluated(plan: Plan, reduced: KrylovReduced, theta, reml: float):
         hessian[begin:end, begin:end] += np.asarray(part)
         begin = end
     return seen.profile.objective, gradient, 0.5 * (hessian + hessian.T), seen
+
+
+def satterthwaite(plan: Plan, reduced: KrylovReduced, theta, reml: float, combinations: np.ndarray):
+    """Average information in place of the Hessian, and derivatives (n_theta, m), as `criterion.satterthwaite`."""
+    _, _, hessian, seen = evaluated(plan, reduced, theta, reml)
+    return hessian, of_pwrss(plan, seen)[:, None] + of_variances(plan, seen, combinations)
+
+
+def of_pwrss(plan: Plan, seen: Look) -> np.ndarray:
+    """Derivatives (n_theta,) of log r² in θ."""
+    beta = np.append(-seen.profile.beta, 1.0)
+    residual = [np.asarray(score @ beta)[:, :, None] for score in seen.moments.scores]
+    return -_by_theta(plan, seen, residual)[:, 0] / float(seen.profile.pwrss)
+
+
+def of_variances(plan: Plan, seen: Look, combinations: np.ndarray) -> np.ndarray:
+    """Derivatives (n_theta, m) of log cᵀ(XᵀV⁻¹X)⁻¹c for vectors c (p, m), those of padding columns left out."""
+    w = seen.profile.fixed_inverse_factor
+    half = w @ combinations[: w.shape[1]]
+    scores = [np.asarray(score)[:, :, :-1] @ (w.T @ half) for score in seen.moments.scores]
+    return _by_theta(plan, seen, scores) / np.maximum(np.sum(half**2, axis=0), np.finfo(float).tiny)
+
+
+def _by_theta(plan: Plan, seen: Look, vectors: Parts) -> np.ndarray:
+    """Derivatives (n_theta, r) of Σ_g v_gᵀΛΛᵀv_g for vectors (levels, k, r) in the order of elimination."""
+    each = [
+        2.0 * np.einsum("lar,lbr->abr", v, np.asarray(lam).T @ v)
+        for v, lam in zip(vectors, seen.moments.system.lambdas, strict=True)
+    ]
+    return np.concatenate(
+        [slope[positions(terms)] for terms, slope in zip(plan.terms, in_design(plan, each), strict=True)]
+    )
 
 
 def observed(plan: Plan, reduced: KrylovReduced, seen: Look, reml: float) -> np.ndarray:

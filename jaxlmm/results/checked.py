@@ -25,6 +25,7 @@ HEADER: dict[str, tuple[type, ...]] = {
     "sigma": NUMBER,
     "pwrss": NUMBER,
     "certificate": (dict,),
+    "monte_carlo": (dict, type(None)),
     "plan": (str,),
     "control": (dict,),
     "terms": (list,),
@@ -38,6 +39,13 @@ CERTIFICATE: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("gradient", "predicted_decrease", "smallest_curvature", "boundary_slope"), NUMBER),
     "singular": (list,),
     "flat": (list,),
+}
+MONTE_CARLO: dict[str, tuple[type, ...]] = {
+    "objective": NUMBER,
+    "theta": (list,),
+    "std_error": (list,),
+    "probes": (int,),
+    "directions": (int,),
 }
 COORDINATES = dict.fromkeys(("log_det", "scale", "weight_scale", "n_obs", "sum_log_weights"), NUMBER)
 CONTROL: dict[str, tuple[type, ...]] = {"plan": (str,), "max_iterations": (int,)}
@@ -90,6 +98,8 @@ def check_saved(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     for name, length in (("singular", 3), ("flat", 2)):
         good = all(isinstance(entry, list) and _counts(entry, length) for entry in header["certificate"][name])
         _need(good, f"{name} in certificate is {header['certificate'][name]!r:.60}, not lists of {length} numbers")
+    if header["monte_carlo"] is not None:
+        _typed(header["monte_carlo"], MONTE_CARLO, "monte_carlo")
     _typed(header["control"], CONTROL, "control")
     _typed(header["coordinates"], COORDINATES, "coordinates")
     for name in ("objective", "sigma", "pwrss", "xx", "yy"):

@@ -10,14 +10,12 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxlmm import pls
 from jaxlmm.covariance import STRUCTURES
 from jaxlmm.errors import DataError, DesignError, FormulaError, SavedModelError
-from jaxlmm.fit import Certificate, Control, Fit, Model
+from jaxlmm.fit import Certificate, Control, Fit, Model, MonteCarlo, reduce
 from jaxlmm.inference import check_ddf
 from jaxlmm.pls import Coordinates, Gram, Response
 from jaxlmm.precision import double
@@ -72,6 +70,7 @@ def save(fitted: Fitted, control: Control, path: str | os.PathLike[str], rows: b
         "sigma": fit.sigma,
         "pwrss": fit.pwrss,
         "certificate": vars(fit.certificate),
+        "monte_carlo": None if fit.monte_carlo is None else _as_lists(fit.monte_carlo),
         "plan": fitted.model.plan.kind,
         "control": {"plan": control.plan, "max_iterations": control.max_iterations},
         "terms": [[(term.name, term.size) for term in terms] for terms in coordinates.terms],
@@ -114,6 +113,16 @@ def read(path: str | os.PathLike[str], trusted: bool = False) -> tuple[Fitted, C
         raise SavedModelError(f"{os.fspath(path)!r} is damaged: {type(problem).__name__} {problem}") from None
 
 
+def _as_lists(found: MonteCarlo) -> dict[str, Any]:
+    return vars(found) | {"theta": found.theta.tolist(), "std_error": found.std_error.tolist()}
+
+
+def _monte_carlo(saved: dict[str, Any] | None) -> MonteCarlo | None:
+    if saved is None:
+        return None
+    return MonteCarlo(**(saved | {name: np.array(saved[name], dtype=float) for name in ("theta", "std_error")}))
+
+
 def _fitted(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Fitted:
     terms = tuple(tuple(STRUCTURES[name](size) for name, size in factor) for factor in header["terms"])
     count = range(len(terms))
@@ -141,7 +150,7 @@ def _fitted(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Fitted:
         **header["coordinates"],
     )
     plan = pls.choose(gram, terms, header["plan"])
-    reduced = jax.tree.map(jnp.asarray, pls.reduce(plan, gram, response, coordinates))
+    reduced = reduce(plan, gram, response, coordinates)
     certificate = dict(header["certificate"])
     for name in ("singular", "flat"):
         certificate[name] = tuple(map(tuple, certificate[name]))
@@ -158,6 +167,7 @@ def _fitted(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Fitted:
         b=tuple(arrays[f"b{t}"] for t in count),
         pwrss=header["pwrss"],
         certificate=Certificate(**certificate),
+        monte_carlo=_monte_carlo(header["monte_carlo"]),
     )
     frame = frame_from_json(header["frame"], arrays)
     return Fitted(frame, Model(gram, response, coordinates, plan, reduced), fit, header["ddf"], header["timings"])

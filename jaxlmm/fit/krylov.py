@@ -21,7 +21,7 @@ from jaxlmm.fit import programs
 from jaxlmm.fit.record import Model, MonteCarlo
 from jaxlmm.pls import krylov_criterion as criterion
 
-FEWEST, MOST = 6, 512
+FEWEST, MOST = 8, 512
 """Probes of the first round, and of any."""
 
 LANES = 4
@@ -133,14 +133,17 @@ def monte_carlo(model: Model, state: optimize.State, reml: float) -> MonteCarlo:
     found = criterion.look(plan, model.reduced, _factors(plan, np.asarray(state.theta)), reml)
     count = own.probes.shape[1]
     back = inverse(np.asarray(state.hessian), off_boundary(plan, np.asarray(state.theta)))
-    if count < 2:
-        return MonteCarlo(0.0, np.zeros(plan.n_theta), np.sqrt(2.0 * np.diagonal(back)), 0, own.basis.shape[1])
     gradients = _by_theta(plan, found.noise)
-    spread = back @ np.atleast_2d(np.cov(gradients, rowvar=False)) @ back / count
+    noise = np.atleast_2d(np.cov(gradients, rowvar=False)) / count if count > 1 else np.zeros_like(back)
+    spread = back @ noise @ back
+    change = criterion.of_pwrss(plan, found)[:, None] + criterion.of_variances(
+        plan, found, model.coordinates.transform.T
+    )
     return MonteCarlo(
-        float(found.values.std(ddof=1) / np.sqrt(count)),
+        float(found.values.std(ddof=1) / np.sqrt(count)) if count > 1 else 0.0,
         np.sqrt(np.diagonal(spread)),
         np.sqrt(2.0 * np.diagonal(back)),
+        0.5 * np.sqrt(np.einsum("ip,ij,jp->p", change, spread, change)),
         count,
         own.basis.shape[1],
     )

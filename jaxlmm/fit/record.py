@@ -87,6 +87,8 @@ class MonteCarlo:
         Standard deviation of θ̂, in standard coordinates.
     std_error : (n_theta,) array
         Standard error of θ̂ itself, from the average information.
+    bse : (p,) array
+        Standard deviation of each coefficient's standard error, relative to it.
     probes, directions : int
         How many probes there are, and how many directions that are not left to them.
     """
@@ -94,6 +96,7 @@ class MonteCarlo:
     objective: float
     theta: np.ndarray
     std_error: np.ndarray
+    bse: np.ndarray
     probes: int
     directions: int
 

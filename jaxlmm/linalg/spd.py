@@ -88,6 +88,9 @@ def _cholesky_solve_batch(size, batched, chol, b):
 LEAF = 192
 """Triangles up to this size are not divided any more."""
 
+STRIPS = 8
+"""Into so many strips of rows at most a product of triangles is cut: XLA holds what each of them reads at once."""
+
 
 @jax.custom_jvp
 def _logdet(s, chol):
@@ -126,7 +129,7 @@ def _triangular_inverse(lower):
 def _square(lower):
     """Lower triangle of LᵀL for a lower triangle L, in strips of rows without most of the zeros."""
     upper, n = lower.T, lower.shape[0]
-    ends = [*range(0, n, LEAF), n]
+    ends = [*range(0, n, max(LEAF, -(-n // STRIPS))), n]
     square = jnp.zeros_like(lower)
     for a, b in itertools.pairwise(ends):
         square = square.at[a:b, :b].set(upper[a:b, a:] @ upper[:b, a:].T)

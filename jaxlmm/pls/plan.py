@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxlmm.covariance import Structure, n_columns, n_theta
 from jaxlmm.errors import DesignError
-from jaxlmm.pls import crossed, dense, grouped, krylov, nested
+from jaxlmm.pls import costs, crossed, dense, grouped, krylov, nested
 from jaxlmm.pls import tail as fill
 from jaxlmm.pls.bucket import bucket
 from jaxlmm.pls.standard import Gram
@@ -127,12 +127,15 @@ def choose(gram: Gram, terms: tuple[tuple[Structure, ...], ...], kind: str = "au
     chain = _cheapest_chain(gram, levels, columns)
     tail = tuple(t for t in range(len(levels)) if t not in chain)
     natural = "grouped" if len(levels) == 1 else "crossed" if tail else "nested"
+    ways = fill.ways(gram, chain, tail, columns)
+    exact, iterative = costs.exact(gram, chain, tail, columns, ways), costs.iterative(gram, chain, tail, columns)
     if kind == "auto":
-        kind = natural
+        kind = "krylov" if tail and costs.better(exact, iterative) else natural
     if kind not in MODULES:
         raise DesignError(f"there is no plan {kind!r}; the plans are 'auto', " + ", ".join(map(repr, MODULES)))
     if kind == "dense":
         q = sum(c * n for c, n in zip(columns, levels, strict=True))
+        costs.check(kind, costs.Cost(8.0 * costs.MATRICES * q**2, 4.0 * q**3 / costs.FLOPS), "use plan='auto'")
         note = f"dense: one Cholesky factor of {q} random effects per iteration"
         return Plan(kind, terms, tuple(range(len(levels))), 0, levels=levels, note=note)
     if kind == "grouped" and natural == "grouped":
@@ -147,12 +150,16 @@ def choose(gram: Gram, terms: tuple[tuple[Structure, ...], ...], kind: str = "au
     if kind == "krylov" and tail:
         q = sum(columns[t] * levels[t] for t in tail)
         sizes = " > ".join(str(levels[t]) for t in chain)
-        note = f"krylov: {sizes} levels eliminated, then conjugate gradients for {q} effects, log-determinant by probes"
+        costs.check(kind, iterative, "a machine with more is wanted")
+        note = (
+            f"krylov: {sizes} levels eliminated, then conjugate gradients for {q} effects, log-determinant by probes, "
+            f"{iterative} (exact: {exact})"
+        )
         return Plan(kind, terms, chain + tail, len(chain), note=note)
     if kind == "crossed" and tail:
         q = sum(columns[t] * levels[t] for t in tail)
         sizes = " > ".join(str(levels[t]) for t in chain)
-        ways = fill.ways(gram, chain, tail, columns)
+        costs.check(kind, exact, "use plan='auto' or 'krylov'")
         note = f"crossed: {sizes} levels eliminated through {WAYS[ways[0]]}, then a dense tail of {q}"
         padded = tuple(bucket(levels[t]) for t in tail)
         return Plan(kind, terms, chain + tail, len(chain), ways=ways, levels=padded, note=note)

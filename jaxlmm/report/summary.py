@@ -136,6 +136,13 @@ def notes(fitted: Fitted) -> list[str]:
             f"NOT CONVERGED after {certificate.iterations} iterations ({certificate.status}): one more step would lower "
             f"the objective by {certificate.predicted_decrease:.2g}; do not use these numbers."
         )
+    error = fitted.fit.monte_carlo
+    if error is not None and error.probes:
+        lines.append(
+            f"The log-determinant is estimated from {error.probes} probes and {error.directions} exact directions; over other "
+            f"probes the criterion has the standard deviation {error.objective:.1g}, theta at most {error.error:.1g} standard "
+            f"errors, standard errors {error.bse.max(initial=0.0):.1g} of themselves."
+        )
     for f, t, n in certificate.singular:
         factor = fitted.factors[f]
         term = factor.terms[t]

@@ -44,6 +44,7 @@ MONTE_CARLO: dict[str, tuple[type, ...]] = {
     "objective": NUMBER,
     "theta": (list,),
     "std_error": (list,),
+    "bse": (list,),
     "probes": (int,),
     "directions": (int,),
 }

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from jaxlmm import report
-from jaxlmm.fit import Certificate, conditional_variances
+from jaxlmm.fit import Certificate, MonteCarlo, conditional_variances
 from jaxlmm.inference import modes_of, p_values
 from jaxlmm.pls import Plan
 from jaxlmm.precision import double
@@ -167,6 +167,11 @@ class Estimates:
     def plan(self) -> Plan:
         """How the random effects were eliminated; `plan.describe()` says why."""
         return self._fitted.model.plan
+
+    @property
+    def monte_carlo(self) -> MonteCarlo | None:
+        """What probes leave uncertain of a fit with the plan "krylov"; None of others, which are exact."""
+        return self._fitted.fit.monte_carlo
 
     @property
     def timings(self) -> dict[str, float]:

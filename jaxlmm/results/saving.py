@@ -27,6 +27,9 @@ from jaxlmm.results.saved_frame import frame_from_json, frame_to_json
 FORMAT = "jaxlmm model"
 VERSION = 2
 
+OF_PROBES = ("theta", "std_error", "bse")
+"""Arrays of a fit's Monte Carlo error."""
+
 
 def save(fitted: Fitted, control: Control, path: str | os.PathLike[str], rows: bool = False) -> None:
     """Write a fit to `path`; with `rows`, the design's rows too, so that fitted values survive.
@@ -114,13 +117,13 @@ def read(path: str | os.PathLike[str], trusted: bool = False) -> tuple[Fitted, C
 
 
 def _as_lists(found: MonteCarlo) -> dict[str, Any]:
-    return vars(found) | {"theta": found.theta.tolist(), "std_error": found.std_error.tolist()}
+    return vars(found) | {name: getattr(found, name).tolist() for name in OF_PROBES}
 
 
 def _monte_carlo(saved: dict[str, Any] | None) -> MonteCarlo | None:
     if saved is None:
         return None
-    return MonteCarlo(**(saved | {name: np.array(saved[name], dtype=float) for name in ("theta", "std_error")}))
+    return MonteCarlo(**(saved | {name: np.array(saved[name], dtype=float) for name in OF_PROBES}))
 
 
 def _fitted(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Fitted:

@@ -33,7 +33,7 @@ DIRECTIONS = 12
 WHOLE = 48
 """Rows of the Schur complement up to which all directions are taken, so that nothing is estimated."""
 
-ENOUGH = 0.05
+ENOUGH = 0.03
 """Monte Carlo error of θ̂, in standard errors, at which a round is the last."""
 
 ROUNDS = 6

@@ -253,7 +253,7 @@ def look(plan: Plan, reduced: KrylovReduced, factors, reml: float, sloped: bool 
         slopes[t] = slopes[t] + part.sum(axis=0) + (noise[t].mean(axis=0) if len(values) else 0.0)
     for position, part in enumerate(reduced.programs.slopes(*arguments)):
         slopes[plan.order.index(position)] += np.asarray(part)
-    flat = np.concatenate([part.reshape(len(values), -1) for part in in_design(plan, noise)], axis=1)
+    flat = np.concatenate([part.reshape(len(values), part.shape[1] ** 2) for part in in_design(plan, noise)], axis=1)
     return Look(profile, in_design(plan, b), in_design(plan, slopes), flat, values, moments)
 
 

@@ -62,9 +62,10 @@ class Forms(NamedTuple):
 
 def signs(size: int, numbers: range, seed: int = 0) -> np.ndarray:
     """Probes (N, c) of independent signs; probe i is the same whatever else is drawn."""
-    return np.stack(
-        [np.where(np.random.default_rng([seed, i]).random(size) < 0.5, -1.0, 1.0) for i in numbers], axis=1
-    ).reshape(size, len(numbers))
+    answer = np.empty((size, len(numbers)))
+    for column, number in enumerate(numbers):
+        answer[:, column] = np.where(np.random.default_rng([seed, number]).random(size) < 0.5, -1.0, 1.0)
+    return answer
 
 
 def dominant(apply, size: int, count: int, seed: int = 0) -> np.ndarray:

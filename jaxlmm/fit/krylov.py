@@ -27,8 +27,8 @@ FEWEST, MOST = 8, 512
 LANES = 4
 """Times as many probes as in a first round have lanes, which share them."""
 
-DIRECTIONS = 12
-"""Dominant directions of a round."""
+DIRECTIONS = (12, 48, 128)
+"""Dominant directions of the first round, of the second, and of any."""
 
 WHOLE = 48
 """Rows of the Schur complement up to which all directions are taken, so that nothing is estimated."""
@@ -64,12 +64,14 @@ class Settings:
     @classmethod
     def first(cls, size: int) -> Settings:
         """For a Schur complement of so many rows."""
-        return cls(0, size) if size <= WHOLE else cls(FEWEST, min(DIRECTIONS, size // 4))
+        return cls(0, size) if size <= WHOLE else cls(FEWEST, min(DIRECTIONS[0], size // 4))
 
-    def after(self, error: float) -> Settings:
-        """More probes, after an error in standard errors."""
+    def after(self, error: float, size: int) -> Settings:
+        """More directions, and then more probes, after an error in standard errors."""
+        if self.directions < DIRECTIONS[1]:
+            return Settings(2 * self.probes, min(DIRECTIONS[1], size // 4))
         wanted = int(np.ceil(1.3 * self.probes * (error / ENOUGH) ** 2))
-        return replace(self, probes=min(max(wanted, 2 * self.probes), MOST))
+        return Settings(min(max(wanted, 2 * self.probes), MOST), min(2 * self.directions, DIRECTIONS[2], size // 4))
 
 
 def minimize(plan, reduced, state, reml, limit):

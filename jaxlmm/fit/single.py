@@ -140,7 +140,7 @@ def _fit_in_rounds(model: Model, theta: np.ndarray, reml: bool, control: Control
         last = error.error <= krylov.ENOUGH or settings.probes >= krylov.MOST
         if last or number + 1 == krylov.ROUNDS:
             break
-        theta, radius, settings = np.asarray(state.theta), 0.1, settings.after(error.error)
+        theta, radius, settings = np.asarray(state.theta), 0.1, settings.after(error.error, krylov.size_of(model))
     certificate = _certificate(here, state, slope)
     return replace(evaluate(here, np.asarray(state.theta), reml, certificate), monte_carlo=error)
 

@@ -139,8 +139,8 @@ def notes(fitted: Fitted) -> list[str]:
     error = fitted.fit.monte_carlo
     if error is not None and error.probes:
         lines.append(
-            f"The log-determinant is estimated from {error.probes} probes and {error.directions} exact directions. With other "
-            f"probes the criterion would differ by {error.objective:.1g} (standard deviation), theta by at most "
+            f"The log-determinant is estimated from {error.probes} probes and {error.directions} exact directions. With "
+            f"other probes the criterion would differ by {error.objective:.1g} (standard deviation), theta by at most "
             f"{error.error:.1g} standard errors, standard errors by {error.bse.max(initial=0.0):.1g} of themselves."
         )
     for f, t, n in certificate.singular:

@@ -224,7 +224,9 @@ def test_variances_of_variances(name: str) -> None:
 
     def parameters(at: np.ndarray) -> np.ndarray:
         """log r², and the elements of ΛΛᵀ."""
-        square: list[Any] = [np.log(float(krylov.profile(model.plan, own.here.reduced, krylov._factors(model.plan, at), 1.0).pwrss))]
+        square: list[Any] = [
+            np.log(float(krylov.profile(model.plan, own.here.reduced, krylov._factors(model.plan, at), 1.0).pwrss))
+        ]
         for terms, lam in zip(model.plan.terms, krylov._factors(model.plan, at), strict=True):
             rows, columns = pls.krylov_criterion.positions(terms)
             square.extend((lam @ lam.T)[rows, columns])

@@ -1,0 +1,190 @@
+"""Fits of the plan `krylov` beside the exact ones: within what they say of themselves, and within 0.1 standard errors.
+
+Probes are fixed, so a test either always passes or always fails; four standard deviations of eight probes are met by one
+criterion in two hundred.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import jaxlmm
+from jaxlmm import Control, DesignError, MixedModelResults
+from jaxlmm.pls import costs
+from tests.reference.loader import data
+
+KRYLOV = Control(plan="krylov")
+CLOSE = 0.1
+"""Standard errors between the two fits, from the issue."""
+
+
+def _random(rng: np.random.Generator, n: int, a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
+    return rng.integers(0, a, n), rng.integers(0, b, n)
+
+
+def _weak(rng: np.random.Generator, n: int, a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
+    """A level meets its neighbours on a circle only: long paths."""
+    g = rng.integers(0, a, n)
+    return g, (g * b // a + rng.integers(0, 3, n)) % b
+
+
+def _communities(rng: np.random.Generator, n: int, a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ten communities with one row in fifty between them."""
+    g = rng.integers(0, a, n)
+    own = (g % 10) + 10 * rng.integers(0, b // 10, n)
+    return g, np.where(rng.random(n) < 0.02, rng.integers(0, b, n), own)
+
+
+def _once(rng: np.random.Generator, n: int, a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
+    """Very unequal: many levels are seen once."""
+    return (a * rng.random(n) ** 3).astype(int), (b * rng.random(n) ** 4).astype(int)
+
+
+def _disconnected(rng: np.random.Generator, n: int, a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two halves that share no level."""
+    g = rng.integers(0, a, n)
+    return g, 2 * rng.integers(0, b // 2, n) + g % 2
+
+
+LAYOUTS: dict[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = {
+    "random": _random,
+    "weak": _weak,
+    "communities": _communities,
+    "once": _once,
+    "disconnected": _disconnected,
+}
+SIZES = [(1500, 300, 120), (2500, 250, 200), (4000, 500, 80)]
+INTERCEPTS, SLOPES, THREE, CHAIN = (
+    "y ~ x + (1 | g) + (1 | h)",
+    "y ~ x + (x | g) + (x || h)",
+    "y ~ x + (1 | g) + (1 | h) + (1 | m)",
+    "y ~ x + (1 | g) + (1 | s) + (x | h)",
+)
+CASES = [
+    *((layout, size, INTERCEPTS) for layout in LAYOUTS for size in range(3)),
+    *((layout, 1, SLOPES) for layout in ("random", "communities", "once")),
+    ("random", 0, THREE),
+    ("random", 2, CHAIN),
+]
+
+
+@cache
+def table(layout: str, size: int) -> pd.DataFrame:
+    n, a, b = SIZES[size]
+    rng = np.random.default_rng([size, list(LAYOUTS).index(layout)])
+    g, h = LAYOUTS[layout](rng, n, a, b)
+    x, m = rng.normal(size=n), rng.integers(0, 30, n)
+    y = 0.5 * x + rng.normal(0, 0.6, a)[g] + rng.normal(0, 0.5, b)[h] + rng.normal(0, 0.4, a)[g] * x
+    y = y + rng.normal(0, 0.4, 30)[m] + rng.normal(0, 0.5, a)[g // 8] + rng.normal(0, 0.4, b)[h] * x
+    return pd.DataFrame({"y": y + rng.normal(size=n), "x": x, "g": g, "h": h, "m": m, "s": g // 8})
+
+
+def check(ours: MixedModelResults, exact: MixedModelResults) -> None:
+    error = ours.monte_carlo
+    assert error is not None
+    assert ours.converged
+    assert ours.plan.kind == "krylov"
+    assert abs(ours.objective - exact.objective) <= 4 * error.objective + 1e-6
+    # Canonical parameters, those on the boundary left out.
+    theta, known = ours._fitted.fit.standard_theta - exact._fitted.fit.standard_theta, error.std_error > 0
+    assert np.abs(theta[known] / error.std_error[known]).max() < CLOSE
+    assert error.error < CLOSE
+    # Of a standard error, in standard errors of β: its own variance is that of θ̂.
+    assert np.abs(ours.bse / exact.bse - 1.0).max() < CLOSE
+    assert np.abs((ours.params - exact.params) / exact.bse).max() < CLOSE
+
+
+@pytest.mark.parametrize(("layout", "size", "formula"), CASES)
+def test_twenty_designs(layout: str, size: int, formula: str) -> None:
+    rows = table(layout, size)
+    check(jaxlmm.lmer(formula, rows, control=KRYLOV), jaxlmm.lmer(formula, rows))
+
+
+def test_insteval() -> None:
+    formula, rows = "y ~ 1 + (1 | s) + (1 | d) + (1 | dept)", data("insteval")
+    check(jaxlmm.lmer(formula, rows, control=KRYLOV), jaxlmm.lmer(formula, rows))
+
+
+@cache
+def pair() -> tuple[MixedModelResults, MixedModelResults]:
+    rows = table("random", 1)
+    return jaxlmm.lmer(SLOPES, rows, control=KRYLOV), jaxlmm.lmer(SLOPES, rows)
+
+
+def test_inference() -> None:
+    """Degrees of freedom, variances of variances and of modes, predictions: near the exact ones, which differ by the average
+    information and by θ̂."""
+    ours, exact = pair()
+    np.testing.assert_allclose(ours.tidy()["df"], exact.tidy()["df"], rtol=0.05)
+    np.testing.assert_allclose(ours.tidy("ran_pars")["std_error"], exact.tidy("ran_pars")["std_error"], rtol=0.05)
+    modes, known = ours.ranef(condvar=True), exact.ranef(condvar=True)
+    for (_, mine), (_, theirs) in zip(modes.groupby("group"), known.groupby("group"), strict=True):
+        ratio = mine["std_error"].to_numpy() / theirs["std_error"].to_numpy() - 1.0
+        assert np.sqrt(np.mean(ratio**2)) < 0.02
+        assert np.abs(mine["estimate"].to_numpy() - theirs["estimate"].to_numpy()).max() < 0.01
+    new = table("random", 1)[:50]
+    a, b = (fit.predict(new, interval="prediction") for fit in (ours, exact))
+    np.testing.assert_allclose(a, b, atol=0.02)
+    with pytest.raises(DesignError, match="average information"):
+        ours.cov_varcorr(information="expected")
+
+
+def test_everything_else_runs() -> None:
+    ours, exact = pair()
+    assert "probes" in str(ours.summary())
+    np.testing.assert_allclose(
+        ours.refit(exact.simulate(1, seed=3)[:, 0]).theta, exact.refit(exact.simulate(1, seed=3)[:, 0]).theta, atol=0.02
+    )
+    drawn, expected = ours.bootstrap(2, seed=1).frame, exact.bootstrap(2, seed=1).frame
+    np.testing.assert_allclose(drawn["x"], expected["x"], atol=0.02)
+    rows = table("random", 1)
+    many = jaxlmm.fit_many("~ x + (1 | g) + (1 | h)", rows.drop(columns="y"), rows[["y"]], control=KRYLOV)
+    one = jaxlmm.lmer(INTERCEPTS, rows)
+    fixed = many.frame[many.frame["effect"] == "fixed"]
+    np.testing.assert_allclose(fixed["estimate"], one.params, atol=0.01)
+    np.testing.assert_allclose(fixed["df"], one.tidy()["df"], rtol=0.05)
+
+
+def test_saved_and_loaded(tmp_path: Any) -> None:
+    ours, _ = pair()
+    ours.save(tmp_path / "fit.npz")
+    again = jaxlmm.load(tmp_path / "fit.npz")
+    assert again.monte_carlo is not None
+    assert again.monte_carlo.probes == ours.monte_carlo.probes
+    np.testing.assert_array_equal(again.tidy()["df"], ours.tidy()["df"])
+    assert str(again.summary()).splitlines()[-2:] == str(ours.summary()).splitlines()[-2:]
+
+
+def test_a_factor_that_explains_nothing() -> None:
+    rows = table("random", 0).assign(z=np.random.default_rng(8).permutation(np.repeat(np.arange(100), 15)))
+    formula = "y ~ x + (x | g) + (1 | h) + (1 | m) + (1 | z)"
+    ours, exact = jaxlmm.lmer(formula, rows, control=KRYLOV), jaxlmm.lmer(formula, rows)
+    assert ours.converged
+    assert exact.is_singular
+    np.testing.assert_allclose(ours.varcorr["vcov"], exact.varcorr["vcov"], atol=0.02)
+
+
+def test_the_cheaper_plan_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = table("random", 0)
+    assert jaxlmm.lmer(INTERCEPTS, rows).plan.kind == "crossed"
+    monkeypatch.setattr(costs, "memory", lambda: 2e5)
+    with pytest.raises(DesignError, match="'krylov' takes"):
+        jaxlmm.lmer(INTERCEPTS, rows)
+    monkeypatch.setattr(costs, "memory", lambda: 1e7)
+    monkeypatch.setattr(costs, "SHARE", 1e-3)
+    fit = jaxlmm.lmer(INTERCEPTS, rows)
+    assert fit.plan.kind == "krylov"
+    assert "exact: about" in fit.plan.describe()
+
+
+def test_nothing_is_allocated_for_a_plan_that_cannot_fit() -> None:
+    n = 300_000
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"y": rng.normal(size=n), "g": rng.permutation(n) // 3, "h": rng.permutation(n) // 4})
+    for plan in ("crossed", "dense"):
+        with pytest.raises(DesignError, match=rf"plan '{plan}' takes about .* GiB .* plan='auto'"):
+            jaxlmm.lmer("y ~ 1 + (1 | g) + (1 | h)", rows, control=Control(plan=plan))

@@ -27,7 +27,7 @@ FEWEST, MOST = 8, 512
 LANES = 4
 """Times as many probes as in a first round have lanes, which share them."""
 
-DIRECTIONS = (12, 48, 128)
+DIRECTIONS = (6, 48, 128)
 """Dominant directions of the first round, of the second, and of any."""
 
 WHOLE = 48
@@ -39,8 +39,8 @@ ENOUGH = 0.03
 ROUNDS = 6
 """How often probes are added."""
 
-GOAL = 1e-7
-"""Predicted decrease at which steps stop where the criterion is estimated: 3e-4 standard errors of θ."""
+GOAL = 1e-5
+"""Predicted decrease at which steps stop where the criterion is estimated: 3e-3 standard errors of θ."""
 
 NEARLY_SINGULAR = 3e-3
 """Size of a column of Λ (standardized) below which it is on the boundary, as far as an estimated criterion can tell."""
@@ -76,15 +76,14 @@ class Settings:
 
 def minimize(plan, reduced, state, reml, limit):
     """As `programs.minimize`, step by step."""
-    goal = GOAL if reduced.round.probes.shape[1] else 0.0
+    goal = GOAL if reduced.round.probes.shape[1] else -np.inf
     while int(state.status) == optimize.RUNNING and int(state.iteration) < limit:
         proposal = programs.propose(plan, state)
+        # Not worth an evaluation, and, beside the boundary, where an estimated curvature has either sign, not to be told.
+        if np.isfinite(state.value) and float(proposal.predicted) <= goal:
+            return replace(state, status=np.asarray(optimize.CONVERGED), predicted=np.asarray(proposal.predicted))
         evaluation = criterion.curvature(plan, reduced, np.asarray(proposal.theta), float(reml))
-        # Beside the boundary an estimated curvature has either sign; a decrease that small is below what probes can tell.
-        near = np.isfinite(state.value) and float(proposal.predicted) <= goal
         state = jax.device_get(programs.accept(state, proposal, tuple(map(jnp.asarray, evaluation))))
-        if near and int(state.status) == optimize.RUNNING:
-            state = replace(state, status=np.asarray(optimize.CONVERGED))
     return state
 
 
@@ -100,7 +99,7 @@ def slopes(plan, reduced, lambdas, reml):
 
 def estimates(plan, reduced, theta, reml):
     """As `programs.estimates`."""
-    found = criterion.look(plan, reduced, _factors(plan, theta), float(reml), sloped=False)
+    found = criterion.evaluated(plan, reduced, np.asarray(theta), float(reml))[3]
     return found.profile, found.b
 
 
@@ -132,7 +131,7 @@ def size_of(model: Model) -> int:
 def monte_carlo(model: Model, state: optimize.State, reml: float) -> MonteCarlo:
     """What the probes leave uncertain at a minimum."""
     plan, own = model.plan, model.reduced.round
-    found = criterion.look(plan, model.reduced, _factors(plan, np.asarray(state.theta)), reml)
+    found = criterion.evaluated(plan, model.reduced, np.asarray(state.theta), reml)[3]
     count = own.probes.shape[1]
     back = inverse(np.asarray(state.hessian), off_boundary(plan, np.asarray(state.theta)))
     gradients = _by_theta(plan, found.noise)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxlmm.errors import ConvergenceError
 from jaxlmm.linalg.sparse import namespace, to_device
 
-TOLERANCE = 1e-11
+TOLERANCE = 1e-10
 """Residual of a solution, relative to its right-hand side, at which it is done."""
 
 MOST = 2_000

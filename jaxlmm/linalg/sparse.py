@@ -6,12 +6,21 @@ SciPy's, on an accelerator a gather and a segmented sum by XLA. Called by `pls`,
 
 from __future__ import annotations
 
+import functools
+import itertools
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy import sparse
+
+CORES = os.cpu_count() or 1
+
+ALONE = 500_000
+"""Entries times vectors below which one thread does it all."""
 
 
 def on_accelerator() -> bool:
@@ -65,13 +74,32 @@ class SparseBlocks:
 
 
 class _Compressed:
-    """Rows of entries, for SciPy's product, which holds the interpreter: threads would not help it."""
+    """Rows of entries, for SciPy's product, which leaves the interpreter to others: a part of the rows for each core."""
 
     def __init__(self, matrix: sparse.csr_array):
-        self._matrix = matrix
+        self._whole = matrix
+        cuts = np.searchsorted(matrix.indptr, np.linspace(0, matrix.nnz, CORES + 1)[1:-1])
+        ends = [0, *cuts.tolist(), matrix.shape[0]]
+        # The parts share the whole's arrays.
+        self._parts = [_rows(matrix, a, b) for a, b in itertools.pairwise(ends)]
 
     def product(self, vectors: np.ndarray) -> np.ndarray:
-        return self._matrix @ np.ascontiguousarray(vectors).reshape(-1, vectors.shape[-1])
+        flat = np.ascontiguousarray(vectors).reshape(-1, vectors.shape[-1])
+        if self._whole.nnz * flat.shape[1] < ALONE:
+            return self._whole @ flat
+        return np.concatenate(list(_pool().map(lambda part: part @ flat, self._parts)))
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(CORES)
+
+
+def _rows(matrix: sparse.csr_array, begin: int, end: int) -> sparse.csr_array:
+    """Some rows, without a copy of their entries."""
+    first, last = matrix.indptr[begin], matrix.indptr[end]
+    entries = (matrix.data[first:last], matrix.indices[first:last], matrix.indptr[begin : end + 1] - first)
+    return sparse.csr_array(entries, shape=(end - begin, matrix.shape[1]), copy=False)
 
 
 class _Listed:

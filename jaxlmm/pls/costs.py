@@ -32,7 +32,7 @@ PRODUCTS, VECTORS, PER_NUMBER = 40, 30, 8e-10
 SHARE = 0.7
 """Part of the memory that a plan may take."""
 
-PATIENCE, ADVANTAGE = 30.0, 3.0
+PATIENCE, ADVANTAGE = 1.0, 3.0
 """Seconds a step of the exact plan may take before the other is considered, and by how much it must be faster."""
 
 

@@ -14,6 +14,7 @@ programs: NumPy on a CPU, JAX's arrays on an accelerator. Called by `krylov_logd
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -173,11 +174,37 @@ class System:
         """Rᵀ times vectors (N, r)."""
         return join([_each(root.swapaxes(1, 2), v) for root, v in zip(self.roots, self.split(flat), strict=True)])
 
+    @functools.cached_property
+    def _inside(self) -> tuple[Parts, Parts, Any]:
+        """What A is multiplied with: ΛRᵀ and RΛᵀZᵀWZΛRᵀ + RRᵀ of the tail's levels; ΛΨ_CC⁻¹Λᵀ of a chain of one factor."""
+        late, zz = self.lambdas[self.n_chain :], self.gram.zz[self.n_chain :]
+        into = [lam @ root.swapaxes(1, 2) for lam, root in zip(late, self.roots, strict=True)]
+        own = [
+            a.swapaxes(1, 2) @ z @ a + root @ root.swapaxes(1, 2)
+            for a, z, root in zip(into, zz, self.roots, strict=True)
+        ]
+        half = self.w[0] @ self.lambdas[0].T
+        return into, own, half.swapaxes(1, 2) @ half if self.n_chain == 1 else None
+
     def scaled(self, flat: Any) -> Any:
         """A = RSRᵀ times vectors (N, r)."""
-        tail = self.split(self.unwhitened(flat))
-        _, _, image = self.extended(tail)
-        return self.whitened(join(image))
+        (into, own, middle), tail = self._inside, self.split(flat)
+        c = self.n_chain
+        moved = [_each(block, v) for block, v in zip(into, tail, strict=True)]
+        reached = [self._sum(self.layout.pairs[d, c + t].times(v) for t, v in enumerate(moved)) for d in range(c)]
+        if middle is not None:
+            chain = [_each(middle, reached[0])]
+        else:
+            solved = self.chain_solve([_all(lam.T, v) for lam, v in zip(self.lambdas, reached, strict=False)])
+            chain = [_all(lam, v) for lam, v in zip(self.lambdas, solved, strict=False)]
+        rows = []
+        for t, v in enumerate(tail):
+            row = -self._sum(self.layout.pairs[d, c + t].transposed(u) for d, u in enumerate(chain))
+            for s in range(len(tail)):
+                if s != t:
+                    row = row + self._pair(c + t, c + s, moved[s])
+            rows.append(_each(into[t].swapaxes(1, 2), row) + _each(own[t], v))
+        return join(rows)
 
     def extended(self, tail: Parts) -> tuple[Parts, Parts, Parts]:
         """Vectors of all effects x with Ψ_C·x = 0 and the given tail, ZᵀWZΛx, and the tail of Ψx, which is S times it."""

@@ -13,7 +13,7 @@ Slopes ∂d/∂Λ and the Hessian are those of `information`, in NumPy or on the
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
@@ -29,6 +29,9 @@ from jaxlmm.pls.krylov import Base, KrylovGram, KrylovLayout, Parts, System
 from jaxlmm.pls.plan import Plan
 from jaxlmm.pls.protocol import Reduced
 from jaxlmm.pls.standard import Coordinates, Gram, Response
+
+KEPT = 2
+"""Evaluations that a round remembers."""
 
 Eliminate = Callable[..., Any]
 """`krylov.base`, compiled: (plan, layout, chain, zz, lambdas, inverses) -> Base, or its derivatives."""
@@ -64,11 +67,14 @@ class Round:
         Dominant directions of A.
     probes : (N, c) array
         Signs, the part in the basis taken out.
+    seen : dict
+        The last evaluations, by θ and criterion: a fit asks for that of its minimum several times.
     """
 
     roots: list[np.ndarray]
     basis: np.ndarray
     probes: np.ndarray
+    seen: dict[tuple[bytes, float], Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def logdet(self) -> float:
@@ -211,7 +217,8 @@ def look(plan: Plan, reduced: KrylovReduced, factors, reml: float, sloped: bool 
     base = reduced.programs.base(*arguments)
     system = system_of(plan, reduced, factors, own, base)
     size = own.basis.shape[0]
-    exact, probed = krylov_logdet.forms(system.scaled, own.basis), krylov_logdet.forms(system.scaled, own.probes)
+    accuracy = krylov_logdet.ESTIMATED if own.probes.shape[1] else krylov_logdet.EXACT
+    exact, probed = (krylov_logdet.forms(system.scaled, v, accuracy) for v in (own.basis, own.probes))
     values = np.concatenate([part.value for part in probed]) if probed else np.zeros(0)
     known = sum(float(part.value.sum()) for part in exact)
     spread = float(values.mean()) if values.size else 0.0
@@ -264,6 +271,19 @@ def curvature(plan: Plan, reduced: KrylovReduced, theta, reml: float):
 
 def evaluated(plan: Plan, reduced: KrylovReduced, theta, reml: float):
     """The same, with what was seen."""
+    assert reduced.round is not None
+    known, key = reduced.round.seen, (np.asarray(theta, dtype=float).tobytes(), float(reml))
+    response, found = known.get(key, (None, None))
+    # Lanes share a round, and have other responses.
+    if response is not reduced.response:
+        for old in list(known)[: 1 - KEPT]:
+            del known[old]
+        found = _evaluated(plan, reduced, theta, reml)
+        known[key] = reduced.response, found
+    return found
+
+
+def _evaluated(plan: Plan, reduced: KrylovReduced, theta, reml: float):
     factors = [np.asarray(lam) for lam in lambdas(plan, jnp.asarray(theta))]
     away, near = off_boundary([jnp.asarray(lam) for lam in factors])
     beside = [np.asarray(lam) for lam in away]

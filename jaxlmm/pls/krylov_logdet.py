@@ -23,19 +23,32 @@ import numpy as np
 
 from jaxlmm.linalg import namespace, to_device
 
-ACCURATE = 1e-9
-"""Relative residual of the shifted systems at which Lanczos' method stops; quadratures have its square."""
+
+class Accuracy(NamedTuple):
+    """Where forms stop.
+
+    Attributes
+    ----------
+    residual : float
+        Of the shifted systems, relative, at which Lanczos' method stops; quadratures have its square.
+    negligible : float
+        Relative size of a term of a derivative that is left out.
+    """
+
+    residual: float
+    negligible: float
+
+
+EXACT, ESTIMATED = Accuracy(1e-9, 1e-10), Accuracy(1e-7, 1e-7)
+"""Where nothing is left to probes, and where their error is a million times larger."""
 
 MOST = 400
 """Steps after which it stops in any case."""
 
-NEGLIGIBLE = 1e-10
-"""Relative size of a term of a derivative that is left out."""
-
 TOGETHER = 2**27
 """Numbers in the Krylov bases that are kept at once."""
 
-POWERS = 6
+POWERS = 4
 """Products of the iteration that finds dominant directions."""
 
 
@@ -79,16 +92,16 @@ def dominant(apply, size: int, count: int, seed: int = 0) -> np.ndarray:
     return np.ascontiguousarray(basis @ turn)
 
 
-def forms(apply, starts: np.ndarray) -> list[Forms]:
+def forms(apply, starts: np.ndarray, accuracy: Accuracy = EXACT) -> list[Forms]:
     """vᵀF(A)v of columns (N, c), as many at once as fit."""
     if not starts.shape[1]:
         return []
     wide = max(1, TOGETHER // (starts.shape[0] * 40))
-    return [_forms(apply, starts[:, a : a + wide], a) for a in range(0, starts.shape[1], wide)]
+    return [_forms(apply, starts[:, a : a + wide], a, accuracy) for a in range(0, starts.shape[1], wide)]
 
 
-def _forms(apply, starts: np.ndarray, first: int) -> Forms:
-    basis, diagonal, beside, norms = _lanczos(apply, to_device(starts))
+def _forms(apply, starts: np.ndarray, first: int, accuracy: Accuracy) -> Forms:
+    basis, diagonal, beside, norms = _lanczos(apply, to_device(starts), accuracy.residual)
     steps = len(basis)
     t = np.zeros((norms.size, steps, steps))
     t[:, np.arange(steps), np.arange(steps)] = diagonal.T
@@ -99,7 +112,7 @@ def _forms(apply, starts: np.ndarray, first: int) -> Forms:
     value = np.sum(own**2 * (np.log(ritz) + 1.0 - ritz), axis=1)
     # Σ_ij c_i c_j F[μ_i, μ_j] as a sum of squares.
     sigma, mixed = np.linalg.eigh(own[:, :, None] * own[:, None, :] * (_differences(ritz) - 1.0))
-    kept = np.abs(sigma) > NEGLIGIBLE * np.abs(sigma).max()
+    kept = np.abs(sigma) > accuracy.negligible * np.abs(sigma).max()
     combos = turn @ mixed
     owner, which = np.nonzero(kept)
     chosen = combos[owner, :, which]
@@ -120,7 +133,7 @@ def _differences(ritz: np.ndarray) -> np.ndarray:
     return np.where(near, series, plain)
 
 
-def _lanczos(apply, starts):
+def _lanczos(apply, starts, enough: float):
     """Basis (list of (N, c)), diagonal and subdiagonal (m, c) of the tridiagonal matrices, and norms (c,)."""
     xp = namespace(starts)
     norms = np.sqrt(np.asarray(xp.einsum("nc,nc->c", starts, starts)))
@@ -141,7 +154,7 @@ def _lanczos(apply, starts):
         beside.append(size)
         pivot = diagonal[-1] - (link**2 / pivot if step else 0.0)
         residual = residual * size / np.abs(pivot)
-        if residual.max() < ACCURATE:
+        if residual.max() < enough:
             break
         before, link = current, size
         current = xp.where(xp.asarray(used), 0.0, rest / xp.asarray(np.where(used, 1.0, size)))

@@ -67,6 +67,9 @@ def aggregate(
     """
     if not isinstance(chunk_rows, int) or chunk_rows < 1:
         raise DataError(f"chunk_rows={chunk_rows!r} is no number of rows; write a whole number, 1 or more")
+    for name, given in (("weights", weights), ("offset", offset)):
+        if given is not None and not isinstance(given, str):
+            raise DataError(f"{name} is of type {type(given).__name__}; for cells it must be the name of a column")
     parsed = parse_formula(formula, trusted=trusted)
     extra = [name for name in (weights, offset) if name is not None]
     try:

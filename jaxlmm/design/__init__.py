@@ -2,11 +2,13 @@
 
 from jaxlmm.design.arrays import Design, RandomEffects
 from jaxlmm.design.build import FactorTerms, Frame, TermColumns, build
+from jaxlmm.design.dictionaries import Combinations, Dictionary
 from jaxlmm.design.gathered import Gathered, name_model
-from jaxlmm.design.learnt import Arguments, Learnt
+from jaxlmm.design.learnt import Arguments, Learnt, check_model
 from jaxlmm.design.levels import Grouping
 from jaxlmm.design.matrices import model_matrix
 from jaxlmm.design.newdata import NewData
+from jaxlmm.design.raw import RawColumns
 from jaxlmm.design.reduced import Reduction, reductions
 from jaxlmm.design.reduced import without as without_effects
 from jaxlmm.design.sources import CHUNK_ROWS, Source, is_source, open_source
@@ -15,7 +17,9 @@ from jaxlmm.design.stream import Part, RowReader
 __all__ = [
     "CHUNK_ROWS",
     "Arguments",
+    "Combinations",
     "Design",
+    "Dictionary",
     "FactorTerms",
     "Frame",
     "Gathered",
@@ -24,11 +28,13 @@ __all__ = [
     "NewData",
     "Part",
     "RandomEffects",
+    "RawColumns",
     "Reduction",
     "RowReader",
     "Source",
     "TermColumns",
     "build",
+    "check_model",
     "is_source",
     "model_matrix",
     "name_model",

@@ -44,6 +44,8 @@ def cells(
     for name in (COUNTS, WITHIN):
         if name in by or name == response:
             raise DataError(f"the data has a column {name!r}, and cells get one of that name; rename the column")
+    if not by:
+        raise DataError("the formula names no column but the response, so all rows would be one cell; nothing is saved")
     missing: dict[str, int] = {}
     parts: list[pd.DataFrame] = []
     for rows in _complete(formula, source, [response, *by], chunk_rows, missing):
@@ -82,6 +84,10 @@ def _complete(
         if len(table) == 0:
             continue
         rows = read_columns(table, columns, labels=formula.labels, numbers=formula.numbers)
+        if isinstance(rows[columns[0]].dtype, pd.CategoricalDtype):
+            raise DataError(
+                f"the response {columns[0]!r} holds text or categories; give it numbers", culprit=columns[0]
+            )
         absent = rows.isna()
         for name, count in absent.sum().items():
             if count:

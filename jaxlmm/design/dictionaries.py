@@ -31,7 +31,9 @@ class Dictionary:
         self._numbers: dict[Hashable, int] = {}
         self._whole: _WholeNumbers | None = None
         values = list(values)
-        if values and all(isinstance(value, int) and not isinstance(value, bool) for value in values):
+        if values and all(
+            isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63 for value in values
+        ):
             self.of_integers(np.array(values, dtype=np.int64))
         else:
             self.of(values)

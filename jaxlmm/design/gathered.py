@@ -148,7 +148,8 @@ def _table(learnt: Learnt) -> pd.DataFrame:
             continue
         own = levels.get(name, pd.Index([]))
         if kind.factor or name in learnt.formula.labels:
-            own = own if name in coded else own[:1]
+            # A column of text that only an expression names has no dictionary.
+            own = own if name in coded else own[:1] if len(own) else pd.Index([""])
             values = np.resize(np.arange(len(own)), n)
             columns[name] = pd.Series(pd.Categorical.from_codes(values, categories=own, ordered=kind.ordered))
         elif name in coded:
@@ -167,7 +168,14 @@ def _factors(learnt: Learnt) -> set[str]:
 def _sorted_levels(learnt: Learnt, name: str) -> tuple[pd.Index, np.ndarray]:
     """Levels of a column in order, and the number of each in the dictionary."""
     values, kind = learnt.dictionaries[name].array(), learnt.kinds[name]
-    if kind.order is not None:
+    unknown = set(values.tolist()).difference(kind.order) if kind.order is not None else set()
+    if unknown and kind.ordered:
+        raise DataError(
+            f"column {name!r} has ordered categories in some rows, and {min(map(repr, unknown))}, which is none of them, in "
+            "others; give all rows the same categories",
+            culprit=name,
+        )
+    if kind.order is not None and not unknown:
         place = {value: i for i, value in enumerate(kind.order)}
         order = np.argsort([place[value] for value in values.tolist()], kind="stable")
     else:

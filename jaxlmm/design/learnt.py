@@ -6,17 +6,18 @@ belong when they are brought together (`Learnt.absorb`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from formulaic.parser.types import Factor
+from formulaic.parser.types import Factor, Term
 
 from jaxlmm.design.dictionaries import Combinations, Dictionary
 from jaxlmm.design.raw import RawColumns
-from jaxlmm.design.states import States
-from jaxlmm.errors import DataError
+from jaxlmm.design.states import STATEFUL, States, stateful_factors
+from jaxlmm.errors import DataError, DesignError, FormulaError
 from jaxlmm.formula import MixedFormula, RandomEffectsTerm
 
 NUMBERS, TEXT, TRUTHS = "numbers", "text or categories", "booleans"
@@ -106,6 +107,8 @@ class Learnt:
         Number of missing values of each variable that had any.
     response : (float, float, bool)
         Smallest and largest response, and whether all are 0 or 1.
+    less : bool
+        Whether rows were taken out of sums, which leaves of redundant columns what rounding left.
     """
 
     formula: MixedFormula
@@ -121,6 +124,7 @@ class Learnt:
     n_used: int = 0
     missing: dict[str, int] = field(default_factory=dict)
     response: tuple[float, float, bool] = (np.inf, -np.inf, True)
+    less: bool = False
 
     @property
     def groups(self) -> list[tuple[str, ...]]:
@@ -175,6 +179,7 @@ class Learnt:
                 self.combinations[group].of([numbers[name][part] for name, part in zip(group, parts, strict=True)])
             )
         self.n_data, self.n_used = self.n_data + other.n_data, self.n_used + other.n_used
+        self.less |= other.less
         for name, count in other.missing.items():
             self.missing[name] = self.missing.get(name, 0) + count
         low, high, truths = other.response
@@ -216,13 +221,13 @@ def _check_alike(a: Learnt, b: Learnt) -> None:
             raise DataError(
                 f"these are sums with different {name}: {getattr(a.arguments, name)!r} and {getattr(b.arguments, name)!r}"
             )
-    if repr(a.arguments.contrasts) != repr(b.arguments.contrasts):
+    if _plain_contrasts(a.arguments.contrasts) != _plain_contrasts(b.arguments.contrasts):
         raise DataError("these are sums with different contrasts; give all places the same")
     if not _same_states(a.states, b.states):
         raise DataError(
-            "a transform such as scale(x) or poly(x, 2) has seen different rows in the two places, so its "
-            "columns differ; write "
-            "what it subtracts and divides by as numbers: I((x - 40) / 12)"
+            "a transform such as scale(x), poly(x, 2) or bs(x, knots=[3]) has seen different rows in the two places, so its "
+            "columns differ; write what it subtracts and divides by as numbers: I((x - 40) / 12), and give splines "
+            "lower_bound= and upper_bound="
         )
     for name in a.kinds:
         if (a.kinds[name].factor, a.kinds[name].holds) != (b.kinds[name].factor, b.kinds[name].holds):
@@ -233,3 +238,59 @@ def _check_alike(a: Learnt, b: Learnt) -> None:
 
 def _same_states(a: States, b: States) -> bool:
     return repr(a) == repr(b)
+
+
+def _plain_contrasts(contrasts: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Names, and matrices as lists."""
+    return {k: v if isinstance(v, str) else np.asarray(v, dtype=float).tolist() for k, v in (contrasts or {}).items()}
+
+
+def check_model(learnt: Learnt) -> None:
+    """Refuse what sums over rows, or over cells, cannot say.
+
+    Raises
+    ------
+    FormulaError, DataError, DesignError
+        Saying what to write instead.
+    """
+    formula, arguments = learnt.formula, learnt.arguments
+    if not formula.random:
+        raise FormulaError(
+            "the formula has no random effects; add a term such as (1 | group)",
+            formula.source,
+            len(formula.source.rstrip()),
+        )
+    _check_contrasts(arguments.contrasts)
+    for text in formula.offsets:
+        for function in sorted(STATEFUL):
+            if re.search(rf"\b{function}\(", text):
+                raise FormulaError(
+                    f"offset({text}): {function}() must see all rows before it can be used on the first, which an offset "
+                    "cannot wait for; write what it subtracts and divides by as numbers: offset(x - 40)",
+                    culprit=text,
+                )
+    if arguments.counts is None:
+        return
+    (term,) = formula.response or (Term(()),)
+    if len(term.factors) != 1 or str(term.factors[0].expr) not in formula.variables:
+        raise DataError(
+            f"counts= says that a row is the mean of several, and the mean of {str(term)!r} is not that of a column; make "
+            f"it a column before the rows are aggregated",
+            culprit=str(term),
+        )
+    for text in stateful_factors(learnt.factors.values()):
+        raise FormulaError(
+            f"`{text}` would weigh every cell alike, however many rows it stands for; write what it subtracts and divides by "
+            "as numbers: I((x - 40) / 12)",
+            culprit=text,
+        )
+
+
+def _check_contrasts(contrasts: Any) -> None:
+    if contrasts is not None and not isinstance(contrasts, Mapping):
+        raise DesignError(f'contrasts={contrasts!r:.60}; write a dict such as contrasts={{"cond": "contr.sum"}}')
+    for name, own in (contrasts or {}).items():
+        try:
+            _ = own if isinstance(own, str) else np.asarray(own, dtype=float)
+        except (TypeError, ValueError):
+            raise DesignError(f"contrasts[{name!r}] is neither the name of a coding nor a numeric matrix") from None

@@ -29,9 +29,9 @@ States = dict[str, dict[str, Any]]
 """formulaic's `transform_state`."""
 
 
-def stateful_factors(terms: Iterable[Term]) -> dict[str, Factor]:
+def stateful_factors(factors: Iterable[Factor]) -> dict[str, Factor]:
     """The factors that must see all rows first, by their expressions."""
-    found = {factor.expr: factor for term in terms for factor in term.factors}
+    found = {factor.expr: factor for factor in factors}
     return {text: factor for text, factor in found.items() if functions_of(factor) & STATEFUL and not _raw(text)}
 
 

@@ -138,7 +138,8 @@ class RowReader:
         """What must be summed over all rows before the first is read, by transforms of the formula."""
         formula = self.learnt.formula
         effects = [*(formula.response or ()), *formula.fixed, *(t for term in formula.random for t in term.effects)]
-        return [State(factor) for factor in stateful_factors(effects).values()]
+        factors = (factor for term in effects for factor in term.factors)
+        return [State(factor) for factor in stateful_factors(factors).values()]
 
     def add_to(self, states: list[State], table: Any) -> None:
         """Sum what transforms need over a table's complete rows."""

@@ -41,8 +41,9 @@ class Control:
     ----------
     plan : str
         How the random effects are eliminated: "grouped" (one grouping factor), "nested" (a chain of nested factors, finest
-        first), "crossed" (a chain first, then one dense matrix), "dense" (everything in one matrix, for tiny models), or
-        "auto", the cheapest that applies.
+        first), "crossed" (a chain first, then one dense matrix), "krylov" (a chain first, then conjugate gradients, the
+        log-determinant from probes: `fit.monte_carlo` says how exactly), "dense" (everything in one matrix, for tiny models),
+        or "auto", the cheapest that applies and fits; `fit.plan.describe()` says which.
     max_iterations : int
         Steps of the optimizer before the fit is given up with a `ConvergenceWarning`.
     start : (n_theta,) array, optional

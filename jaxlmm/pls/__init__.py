@@ -26,7 +26,7 @@ from jaxlmm.pls.information import curvature, information, slopes
 from jaxlmm.pls.lane_grams import LaneSums, LevelSums, Products, repeated_lanes, weighted_lanes
 from jaxlmm.pls.plan import Plan, choose, same_partition
 from jaxlmm.pls.protocol import Reduced
-from jaxlmm.pls.recast import placed, recast, without
+from jaxlmm.pls.recast import placed, recast, restricted, without
 from jaxlmm.pls.responses import Residuals, Responder, Responses
 from jaxlmm.pls.rows import FactorSums, Pairs, triangle_of
 from jaxlmm.pls.sharded import mesh_of, total
@@ -86,6 +86,7 @@ __all__ = [
     "recast",
     "reduce",
     "repeated_lanes",
+    "restricted",
     "same_partition",
     "satterthwaite",
     "slopes",

@@ -146,6 +146,43 @@ def placed(
     return replace(sums, factors=tuple(factors), pairs=pairs, ff=ff, triangle=triangle_of(triangle), frame=frame)
 
 
+def restricted(
+    sums: CrossProducts, fixed: np.ndarray, random: list[np.ndarray], levels: list[np.ndarray]
+) -> CrossProducts:
+    """Sums over some of the columns, and the levels that still have rows; the others' sums are zero or not wanted."""
+    m = sums.ff.shape[0]
+    where = np.concatenate([[0], 1 + fixed, [m - 1]])
+    factors, ranks = [], []
+    for f, own, kept in zip(sums.factors, random, levels, strict=True):
+        rank = np.full(f.zz.shape[2], -1)
+        rank[kept] = np.arange(kept.size)
+        ranks.append(rank)
+        zz, zf = f.zz[np.ix_(own, own, kept)], f.zf[np.ix_(own, where, kept)]
+        rows = None if f.rows is None else f.rows[kept]
+        factors.append(replace(f, zz=zz, zf=zf, frame=_narrower(f.frame, own), rows=rows))
+    pairs = {}
+    for (s, t), pair in sums.pairs.items():
+        there = (ranks[s][pair.first] >= 0) & (ranks[t][pair.second] >= 0)
+        block = pair.block[np.ix_(random[s], random[t], there)]
+        counted = None if pair.rows is None else pair.rows[there]
+        pairs[s, t] = Pairs(ranks[s][pair.first[there]], ranks[t][pair.second[there]], block, counted)
+    return replace(
+        sums,
+        factors=tuple(factors),
+        pairs=pairs,
+        ff=sums.ff[np.ix_(where, where)],
+        triangle=triangle_of(sums.triangle[:, where]),
+        frame=_narrower(sums.frame, where),
+    )
+
+
+def _narrower(frame: Frame, where: np.ndarray) -> Frame:
+    """A frame of some of its columns, the column of ones that others lean on among them."""
+    rank = np.full(frame.shift.size + 1, -1)
+    rank[where] = np.arange(where.size)
+    return Frame(frame.shift[where], frame.scale[where], rank[frame.constant[where]])
+
+
 def without(sums: CrossProducts, other: CrossProducts) -> CrossProducts:
     """Sums less those of rows that are among them; both over the same columns and levels.
 

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
+from jaxlmm.errors import DataError
 from jaxlmm.pls.bucket import bucket
 
 AXIS = "rows"
@@ -23,7 +24,16 @@ AXIS = "rows"
 
 
 def mesh_of(devices: Sequence[Any]) -> Mesh:
-    """A mesh of one axis over devices."""
+    """A mesh of one axis over devices.
+
+    Raises
+    ------
+    DataError
+        When they are none.
+    """
+    good = isinstance(devices, Sequence) and len(devices) > 0 and all(isinstance(own, jax.Device) for own in devices)
+    if not good:
+        raise DataError(f"devices={devices!r:.60} are no devices; write devices=jax.devices(), or some of these")
     return Mesh(np.array(list(devices)), (AXIS,))
 
 

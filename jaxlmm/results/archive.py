@@ -15,6 +15,19 @@ import numpy as np
 from jaxlmm.errors import SavedModelError
 
 
+def path_text(path: Any) -> str:
+    """A path as text.
+
+    Raises
+    ------
+    SavedModelError
+        When it is none.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise SavedModelError(f"{path!r:.60} is no path of a file; write a string or a pathlib.Path")
+    return str(os.fspath(path))
+
+
 def write_archive(
     path: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str, np.ndarray], what: str
 ) -> None:
@@ -25,7 +38,7 @@ def write_archive(
     SavedModelError
         When it cannot be written; what stood there before still does.
     """
-    path = os.fspath(path)
+    path = path_text(path)
     everything = {**arrays, "header": np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)}
     beside = None
     try:
@@ -61,7 +74,7 @@ def read_archive(
     SavedModelError
         When the file is absent, damaged, of another kind, or of another version.
     """
-    path = os.fspath(path)
+    path = path_text(path)
     try:
         with open(path, "rb") as file:
             if not zipfile.is_zipfile(file):

@@ -119,8 +119,10 @@ def check_saved(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     )
     used, given = frame["n_used"], frame["n_data"]
     _need(0 < used <= given, f"{used} of {given} rows cannot have been used")
+    # Rows that stand for cells are fewer than those that the fit is of.
+    cells = frame["arguments"].get("counts") is not None
     _need(
-        used == header["coordinates"]["n_obs"],
+        cells or used == header["coordinates"]["n_obs"],
         f"{used} rows were used, but the fit says {header['coordinates']['n_obs']}",
     )
     _matrix(frame["fixed"], "the fixed effects", None)

@@ -14,6 +14,7 @@ from jaxlmm.pls import CrossProducts as Sums
 from jaxlmm.pls import placed, without
 from jaxlmm.precision import double
 from jaxlmm.results.processes import over_processes
+from jaxlmm.results.remaining import remaining
 from jaxlmm.results.saving_sums import read_sums, save_sums
 
 
@@ -141,8 +142,8 @@ class CrossProducts:
         learnt.missing = {
             name: count - other._learnt.missing.get(name, 0) for name, count in self._learnt.missing.items()
         }
-        learnt.response = self._learnt.response
-        return CrossProducts(learnt, left)
+        learnt.response, learnt.less = self._learnt.response, True
+        return CrossProducts(*remaining(learnt, left, self._sums))
 
     @double
     def over_processes(self) -> CrossProducts:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import brentq
 
-from jaxlmm.design import Learnt, RowReader, Source, name_model
+from jaxlmm.design import Learnt, RowReader, Source, check_model, name_model
 from jaxlmm.errors import DataError
 from jaxlmm.pls import CrossProducts, Growing, choose, recast, standardize
 
@@ -88,6 +88,7 @@ def forecast(learnt: Learnt, source: Source, chunk_rows: int) -> Forecast:
     FormulaError, DataError, DesignError
         When the rows that were looked at cannot be used.
     """
+    check_model(learnt)
     reader, growing = RowReader(learnt), Growing(len(learnt.groups))
     states = reader.states()
     tables = []

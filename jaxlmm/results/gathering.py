@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from jaxlmm.design import Arguments, Learnt, RowReader, Source, name_model
+import numpy as np
+
+from jaxlmm.design import Arguments, Learnt, RowReader, Source, check_model, name_model
 from jaxlmm.errors import DataError, FormulaError, JaxlmmError, located
 from jaxlmm.fit import Control
 from jaxlmm.formula import MixedFormula
@@ -44,6 +46,10 @@ def arguments_of(weights: Any, offset: Any, counts: Any, within_ss: Any, contras
     return Arguments(weights, offset, counts, within_ss, contrasts, na_action)
 
 
+REDUNDANT, LOST = 1e-13, 1e-5
+"""Part of a column that no other explains: below the first it is rounding, below the second sums have lost it."""
+
+
 def gather(
     formula: MixedFormula, source: Source, arguments: Arguments, chunk_rows: int, progress: bool, devices: Any = None
 ) -> tuple[Learnt, CrossProducts]:
@@ -54,15 +60,10 @@ def gather(
     FormulaError, DataError
         When the source cannot be read, or what it gives cannot be used.
     """
-    if not formula.random:
-        raise FormulaError(
-            "the formula has no random effects; add a term such as (1 | group)",
-            formula.source,
-            len(formula.source.rstrip()),
-        )
     if not isinstance(chunk_rows, int) or chunk_rows < 1:
         raise DataError(f"chunk_rows={chunk_rows!r} is no number of rows; write a whole number, 1 or more")
     try:
+        check_model(Learnt(formula, arguments))
         return _gathered(RowReader(Learnt(formula, arguments)), source, chunk_rows, progress, devices)
     except JaxlmmError as problem:
         raise located(problem, formula.source) from problem.__cause__
@@ -131,7 +132,27 @@ def fit_sums(learnt: Learnt, sums: CrossProducts, reml: bool, control: Control, 
         raise located(problem, learnt.formula.source) from None
     terms = [block.terms for block in named.frame.design.random]
     cross = recast(sums, named.fixed, named.random, named.factors, named.levels, terms)
+    if not learnt.less:
+        _check_digits(cross, named.frame.fixed.names)
     return fit_frame(named.frame, reml, control, ddf, seconds + time.perf_counter() - begin, cross=cross)
+
+
+def _check_digits(cross: CrossProducts, names: Sequence[str]) -> None:
+    """Refuse columns whose own part is lost among the digits of what the columns before them explain.
+
+    Sums over the levels of a group hold squares, so that a part of 1e-5 of a column has 1e-10 of its sum of squares.
+    Tables in memory are summed about each level's own mean, and lose nothing.
+    """
+    columns = cross.triangle[:, 1:-1]
+    size = np.linalg.norm(columns, axis=0)
+    own = np.abs(np.diagonal(np.linalg.qr(columns, mode="r"))) / np.where(size > 0, size, 1.0)
+    for name, part in zip(names, own, strict=True):
+        if REDUNDANT < part < LOST:
+            raise DataError(
+                f"only {part:.0e} of the column {name!r} is not explained by the columns before it, and sums over rows that "
+                "are read in parts keep too few digits of that; where a covariate is far from zero, as a time in seconds is, "
+                "write I(x - 1.6e9) for it, or pass the table itself"
+            )
 
 
 @contextmanager

@@ -82,6 +82,8 @@ def parquet_writer(path: str | os.PathLike[str]) -> Iterator[Any]:
         from pyarrow import parquet
     except ImportError:
         raise DataError("writing Parquet needs pyarrow: pip install 'jaxlmm[arrow]'") from None
+    if not isinstance(path, str | os.PathLike):
+        raise DataError(f"to={path!r:.60} is no path of a file; write a string or a pathlib.Path")
     path = os.fspath(path)
     handle = None
     writer: Any = None

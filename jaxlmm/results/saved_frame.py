@@ -72,7 +72,11 @@ def frame_to_json(frame: Frame, arrays: dict[str, np.ndarray], rows: bool) -> di
         "n_used": len(frame.rows.index),
         "missing": frame.rows.missing,
         "offsets": [_matrix(matrix) for matrix in frame.offsets],
-        "arguments": {name: _argument(frame.arguments[name]) for name in ("weights", "offset")},
+        "arguments": {
+            name: _argument(frame.arguments[name])
+            for name in ("weights", "offset", "counts", "within_ss")
+            if name in frame.arguments
+        },
         "notices": list(frame.notices),
     }
 

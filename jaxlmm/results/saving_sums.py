@@ -70,6 +70,7 @@ def learnt_to(learnt: Learnt) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "n_used": learnt.n_used,
         "missing": learnt.missing,
         "response": list(learnt.response),
+        "less": learnt.less,
     }
     return header, arrays
 
@@ -107,7 +108,12 @@ def learnt_from(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Learnt
     given["contrasts"] = {k: v if isinstance(v, str) else np.array(v) for k, v in given["contrasts"].items()} or None
     learnt = Learnt(parse_formula(header["formula"], trusted=header["trusted"]), Arguments(**given))
     learnt.states = from_plain(header["states"])
+    _need(isinstance(learnt.states, dict), "states are no table")
     learnt.kinds = {name: Kind(*from_plain(own)) for name, own in header["kinds"].items()}
+    absent = set(learnt.formula.variables) - set(learnt.kinds)
+    _need(not absent, f"nothing is known of the columns {sorted(absent)}")
+    for name in ("n_data", "n_used"):
+        _need(type(header[name]) is int and header[name] >= 0, f"{name} is {header[name]!r}, no number of rows")
     for d, name in enumerate(header["dictionaries"]):
         learnt.dictionaries[name] = Dictionary(arrays[f"levels{d}"].tolist())
         _need(len(learnt.dictionaries[name]) == arrays[f"levels{d}"].size, f"a level of {name} stands twice")
@@ -123,6 +129,7 @@ def learnt_from(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Learnt
         _need(np.array_equal(numbers, np.arange(numbers.size)), f"a level of {':'.join(group)} stands twice")
     learnt.sample = {name: float(value) for name, value in header["sample"].items()}
     learnt.n_data, learnt.n_used, learnt.missing = header["n_data"], header["n_used"], dict(header["missing"])
+    learnt.less = bool(header["less"])
     low, high, truths = header["response"]
     learnt.response = (float(low), float(high), bool(truths))
     return learnt
@@ -176,6 +183,7 @@ def _frame(name: str, frame: Frame) -> dict[str, np.ndarray]:
 def _from_frame(arrays: dict[str, np.ndarray], name: str) -> Frame:
     constant = arrays[f"{name}_constant"].astype(int)
     _need(bool((constant < constant.size).all()), f"{name} leans on an unknown column")
+    _need(bool((arrays[f"{name}_scale"] > 0).all()), f"{name} has a scale that is not positive")
     return Frame(arrays[f"{name}_shift"], arrays[f"{name}_scale"], constant)
 
 

@@ -1,6 +1,6 @@
 """Penalized least squares: from cross-products to the profiled criterion and its estimates."""
 
-from jaxlmm.pls import krylov, krylov_criterion, krylov_logdet, lanes
+from jaxlmm.pls import costs, krylov, krylov_criterion, krylov_logdet, lanes
 from jaxlmm.pls.bucket import bucket
 from jaxlmm.pls.components import Components, Places, components, largest_component
 from jaxlmm.pls.criterion import (
@@ -64,6 +64,7 @@ __all__ = [
     "compress_lanes",
     "compress_projected",
     "conditional_variances",
+    "costs",
     "curvature",
     "derivatives",
     "estimates",

@@ -68,7 +68,8 @@ def memory() -> float:
 def exact(gram: Gram, order, tails, columns, ways) -> Cost:
     """Of the plan `crossed`."""
     q = float(sum(columns[t] * bucket(gram.zz[t].shape[2]) for t in tails))
-    bytes_, flops = 8.0 * MATRICES * q * q, 4.0 * q**3
+    tail = dense_of(q)
+    bytes_, flops = tail.bytes, tail.seconds * FLOPS
     for s, way in zip(order, ways, strict=True):
         n_levels = gram.zz[s].shape[2]
         touched = sum(np.bincount(pair_of(gram, s, t)[0], minlength=n_levels).astype(float) * columns[t] for t in tails)
@@ -81,9 +82,18 @@ def exact(gram: Gram, order, tails, columns, ways) -> Cost:
 def iterative(gram: Gram, order, tails, columns) -> Cost:
     """Of the plan `krylov`."""
     entries = _entries(gram, (*order, *tails), tails, columns)
-    effects = float(sum(k * zz.shape[2] for k, zz in zip(columns, gram.zz, strict=True)))
+    return iterative_of(entries, float(sum(k * zz.shape[2] for k, zz in zip(columns, gram.zz, strict=True))))
+
+
+def iterative_of(entries: float, effects: float) -> Cost:
+    """The same of so many numbers in blocks of pairs, and random effects."""
     held = 8.0 * effects * (PRODUCTS // 2 + 12) * VECTORS
     return Cost(PAIR_BYTES * entries + held, PRODUCTS * VECTORS * PER_NUMBER * (entries + 4.0 * effects))
+
+
+def dense_of(q: float) -> Cost:
+    """Of one dense matrix of q rows, alone."""
+    return Cost(8.0 * MATRICES * q**2, 4.0 * q**3 / FLOPS)
 
 
 def check(name: str, cost: Cost, instead: str) -> None:

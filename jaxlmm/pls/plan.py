@@ -135,7 +135,7 @@ def choose(gram: Gram, terms: tuple[tuple[Structure, ...], ...], kind: str = "au
         raise DesignError(f"there is no plan {kind!r}; the plans are 'auto', " + ", ".join(map(repr, MODULES)))
     if kind == "dense":
         q = sum(c * n for c, n in zip(columns, levels, strict=True))
-        costs.check(kind, costs.Cost(8.0 * costs.MATRICES * q**2, 4.0 * q**3 / costs.FLOPS), "use plan='auto'")
+        costs.check(kind, costs.dense_of(q), "use plan='auto'")
         note = f"dense: one Cholesky factor of {q} random effects per iteration"
         return Plan(kind, terms, tuple(range(len(levels))), 0, levels=levels, note=note)
     if kind == "grouped" and natural == "grouped":

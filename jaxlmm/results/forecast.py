@@ -10,7 +10,7 @@ from scipy.optimize import brentq
 
 from jaxlmm.design import Learnt, RowReader, Source, check_model, name_model
 from jaxlmm.errors import DataError
-from jaxlmm.pls import CrossProducts, Growing, choose, recast, standardize
+from jaxlmm.pls import CrossProducts, Growing, choose, costs, recast, standardize
 
 SAMPLE = 200_000
 """Rows that are looked at."""
@@ -122,6 +122,7 @@ def forecast(learnt: Learnt, source: Source, chunk_rows: int) -> Forecast:
     share = 1.0 if source.n_rows is None else max(source.n_rows / max(seen, 1), 1.0)
     levels = {name: grown(f.n_levels, seen, share) for name, f in zip(names, cross.factors, strict=True)}
     pairs = {(names[s], names[t]): grown(pair.first.size, seen, share) for (s, t), pair in sorted(cross.pairs.items())}
+    held, krylov = _bytes(cross, levels, pairs, names, plan.order[plan.n_chain :])
     return Forecast(
         learnt.formula.source,
         source.n_rows,
@@ -129,8 +130,8 @@ def forecast(learnt: Learnt, source: Source, chunk_rows: int) -> Forecast:
         levels,
         pairs,
         len(named.frame.fixed.names),
-        plan.describe(),
-        _bytes(cross, levels, pairs, names, plan.order[plan.n_chain :]),
+        f"{plan.describe()}; of all rows krylov" if krylov and plan.kind != "krylov" else plan.describe(),
+        held,
         None if source.n_rows is None else seconds * share,
     )
 
@@ -159,14 +160,18 @@ def _bytes(
     pairs: dict[tuple[str, str], int],
     names: list[str],
     tail: tuple[int, ...],
-) -> int:
-    """Peak memory: numbers by level and by pair, and the matrix that is factored densely."""
-    numbers = 0.0
+) -> tuple[int, bool]:
+    """Peak memory: numbers by level and by pair, and the dense matrix or what stands for it; and whether it is that."""
+    numbers, entries, effects = 0.0, 0.0, 0.0
     for name, factor in zip(names, cross.factors, strict=True):
         k, m = factor.zf.shape[:2]
         numbers += PER_LEVEL * levels[name] * (k * m + k * k)
+        effects += levels[name] * k
     for (s, t), count in pairs.items():
         size = cross.factors[names.index(s)].zz.shape[0] * cross.factors[names.index(t)].zz.shape[0]
         numbers += PER_PAIR * count * size
+        entries += count * size
     dense = sum(levels[names[t]] * cross.factors[t].zz.shape[0] for t in tail)
-    return round(BASE + 8.0 * (numbers + 4.0 * dense**2))
+    exact, iterative = costs.dense_of(dense), costs.iterative_of(entries, effects)
+    krylov = bool(tail) and costs.better(exact, iterative)
+    return round(BASE + 8.0 * numbers + (iterative if krylov else exact).bytes), krylov

@@ -20,7 +20,7 @@ from jaxlmm.pls.standard import Gram
 MATRICES = 8
 """Dense matrices of the tail that a step holds (of its padded size): XLA says 7.3 for temporaries, and one is read."""
 
-FLOPS = 4e10
+FLOPS = 1.2e11
 """Multiplications and additions a second, of dense matrices."""
 
 PAIR_BYTES = 100

@@ -20,6 +20,7 @@ from jaxlmm.covariance import positions
 from jaxlmm.fit import programs
 from jaxlmm.fit.record import Model, MonteCarlo
 from jaxlmm.pls import krylov_criterion as criterion
+from jaxlmm.pls import krylov_round as rounds
 
 FEWEST, MOST = 8, 512
 """Probes of the first round, and of any."""
@@ -42,10 +43,16 @@ ROUNDS = 6
 GOAL = 1e-5
 """Predicted decrease at which steps stop where the criterion is estimated: 3e-3 standard errors of θ."""
 
+NEAR = 5.0
+"""Mean eigenvalue of A, one where the round was made, within which a minimum is believed."""
+
+RECENTRED = 40
+"""How often a round is made anew because θ went far."""
+
 NEARLY_SINGULAR = 3e-3
 """Size of a column of Λ (standardized) below which it is on the boundary, as far as an estimated criterion can tell."""
 
-COMPILED = criterion.Programs(programs.krylov_base, programs.krylov_slopes, programs.krylov_diagonal)
+COMPILED = rounds.Programs(programs.krylov_base, programs.krylov_slopes, programs.krylov_diagonal)
 
 
 @dataclass(frozen=True)
@@ -82,19 +89,30 @@ def minimize(plan, reduced, state, reml, limit):
         # Not worth an evaluation, and, beside the boundary, where an estimated curvature has either sign, not to be told.
         if np.isfinite(state.value) and float(proposal.predicted) <= goal:
             return replace(state, status=np.asarray(optimize.CONVERGED), predicted=np.asarray(proposal.predicted))
-        evaluation = criterion.curvature(plan, reduced, np.asarray(proposal.theta), float(reml))
+        try:
+            evaluation = criterion.curvature(plan, reduced, np.asarray(proposal.theta), float(reml))
+        except criterion.OutOfRound:
+            n = state.theta.size
+            evaluation = np.nan, np.full(n, np.nan), np.full((n, n), np.nan)
         state = jax.device_get(programs.accept(state, proposal, tuple(map(jnp.asarray, evaluation))))
     return state
 
 
 def profile(plan, reduced, lambdas, reml):
     """As `programs.profile`."""
-    return criterion.look(plan, reduced, [np.asarray(lam) for lam in lambdas], float(reml), sloped=False).profile
+    try:
+        return criterion.look(plan, reduced, [np.asarray(lam) for lam in lambdas], float(reml), sloped=False).profile
+    except criterion.OutOfRound:
+        nothing = jnp.full((), jnp.nan)
+        return pls.Profile(nothing, nothing, nothing[None], nothing[None, None], nothing)
 
 
 def slopes(plan, reduced, lambdas, reml):
     """As `programs.slopes`."""
-    return criterion.look(plan, reduced, [np.asarray(lam) for lam in lambdas], float(reml)).slopes
+    try:
+        return criterion.look(plan, reduced, [np.asarray(lam) for lam in lambdas], float(reml)).slopes
+    except criterion.OutOfRound:
+        return [np.full(np.asarray(lam).shape, np.nan) for lam in lambdas]
 
 
 def estimates(plan, reduced, theta, reml):
@@ -116,10 +134,16 @@ def for_lanes(model: Model, theta: np.ndarray) -> Model:
 
 def with_round(model: Model, theta: np.ndarray, settings: Settings) -> Model:
     """The model with a round made at θ."""
-    made = criterion.new_round(
+    made = rounds.new_round(
         model.plan, model.reduced, _factors(model.plan, theta), settings.directions, settings.probes
     )
     return replace(model, reduced=model.reduced._replace(round=made))
+
+
+def near(model: Model, theta: np.ndarray) -> bool:
+    """Whether a round still speaks of θ."""
+    mean = rounds.spread(model.plan, model.reduced, _factors(model.plan, theta))
+    return 1.0 / NEAR <= mean <= NEAR
 
 
 def size_of(model: Model) -> int:

@@ -19,7 +19,7 @@ from jaxlmm.fit import krylov
 from jaxlmm.fit.record import Fit, Model
 from jaxlmm.linalg import conjugate_gradients
 from jaxlmm.pls import krylov_criterion as criterion
-from jaxlmm.pls.krylov_criterion import in_design
+from jaxlmm.pls.krylov_round import in_design, projected
 
 RELATIVE = 0.01
 """Root mean square error of the conditional variances of a factor's levels, relative to them, at which probes suffice."""
@@ -136,7 +136,7 @@ class Estimated:
         )
         while own.basis.shape[1] < own.basis.shape[0] and count < MOST:
             probes = pls.krylov_logdet.signs(own.basis.shape[0], range(count, count + BLOCK), seed=1)
-            rest = criterion.projected(own.basis, probes)
+            rest = projected(own.basis, probes)
             moved = conjugate_gradients(system.scaled, rest, own.basis) - rest
             for t, (a, b) in enumerate(_reached(system, moved, rest, probes)):
                 each = np.einsum("lar,lbr->lrab", a, b)

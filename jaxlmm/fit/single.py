@@ -89,7 +89,7 @@ def prepare_sums(cross: pls.CrossProducts, plan: str = "auto", many_lanes: bool 
 def reduce(plan: pls.Plan, gram: pls.Gram, response: pls.Response, coordinates: pls.Coordinates):
     """What iterations of a plan read."""
     if plan.kind == "krylov":
-        return pls.krylov_criterion.reduce(plan, gram, response, coordinates, krylov.COMPILED)
+        return pls.krylov_round.reduce(plan, gram, response, coordinates, krylov.COMPILED)
     return jax.device_put(pls.reduce(plan, gram, response, coordinates))
 
 
@@ -135,13 +135,17 @@ def _fit_in_rounds(model: Model, theta: np.ndarray, reml: bool, control: Control
     """Minimize with few probes, and again with as many as the Monte Carlo error asks for."""
     settings = krylov.Settings.first(krylov.size_of(model))
     for number in range(krylov.ROUNDS):
-        here = krylov.with_round(model, theta, settings)
-        state, slope = search(here, theta, float(reml), control, radius)
+        for _ in range(krylov.RECENTRED):
+            here = krylov.with_round(model, theta, settings)
+            state, slope = search(here, theta, float(reml), control, radius)
+            before, theta = theta, np.asarray(state.theta)
+            if krylov.near(here, theta) or np.array_equal(theta, before):
+                break
         error = krylov.monte_carlo(here, state, float(reml))
         last = error.error <= krylov.ENOUGH or settings.probes >= krylov.MOST
         if last or number + 1 == krylov.ROUNDS:
             break
-        theta, radius, settings = np.asarray(state.theta), 0.1, settings.after(error.error, krylov.size_of(model))
+        radius, settings = 0.1, settings.after(error.error, krylov.size_of(model))
     certificate = _certificate(here, state, slope)
     return replace(evaluate(here, np.asarray(state.theta), reml, certificate), monte_carlo=error)
 

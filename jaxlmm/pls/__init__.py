@@ -1,6 +1,6 @@
 """Penalized least squares: from cross-products to the profiled criterion and its estimates."""
 
-from jaxlmm.pls import costs, krylov, krylov_criterion, krylov_logdet, lanes
+from jaxlmm.pls import costs, krylov, krylov_criterion, krylov_logdet, krylov_round, lanes
 from jaxlmm.pls.bucket import bucket
 from jaxlmm.pls.components import Components, Places, components, largest_component
 from jaxlmm.pls.criterion import (
@@ -75,6 +75,7 @@ __all__ = [
     "krylov",
     "krylov_criterion",
     "krylov_logdet",
+    "krylov_round",
     "lambdas",
     "lanes",
     "largest_component",

@@ -48,6 +48,9 @@ MOST = 400
 TOGETHER = 2**27
 """Numbers in the Krylov bases that are kept at once."""
 
+ROUNDING = 1e-12
+"""Eigenvalue of A, whose largest is near one, below which it is rounding error."""
+
 POWERS = 4
 """Products of the iteration that finds dominant directions."""
 
@@ -107,8 +110,12 @@ def _forms(apply, starts: np.ndarray, first: int, accuracy: Accuracy) -> Forms:
     t[:, np.arange(steps), np.arange(steps)] = diagonal.T
     t[:, np.arange(1, steps), np.arange(steps - 1)] = t[:, np.arange(steps - 1), np.arange(1, steps)] = beside[:-1].T
     ritz, turn = np.linalg.eigh(t)
-    ritz = np.maximum(ritz, np.finfo(float).tiny)
-    own = turn[:, 0, :] * norms[:, None]
+    # What is not positive up to rounding has no logarithm: the optimizer is told so, and stays away.
+    lost = ritz.min(axis=1) <= ROUNDING
+    ritz = np.maximum(ritz, ROUNDING)
+    own = np.where(lost[:, None], np.nan, turn[:, 0, :] * norms[:, None])
+    if lost.any():
+        return Forms(own.sum(axis=1), starts[:, :0], np.zeros(0), np.zeros(0, dtype=int))
     value = np.sum(own**2 * (np.log(ritz) + 1.0 - ritz), axis=1)
     # Σ_ij c_i c_j F[μ_i, μ_j] as a sum of squares.
     sigma, mixed = np.linalg.eigh(own[:, :, None] * own[:, None, :] * (_differences(ritz) - 1.0))

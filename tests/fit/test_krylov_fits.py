@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import jaxlmm
-from jaxlmm import Control, DesignError, MixedModelResults
+from jaxlmm import Control, ConvergenceError, DesignError, MixedModelResults
 from jaxlmm.pls import costs
 from tests.reference.loader import data
 
@@ -166,6 +166,25 @@ def test_a_factor_that_explains_nothing() -> None:
     assert ours.converged
     assert exact.is_singular
     np.testing.assert_allclose(ours.varcorr["vcov"], exact.varcorr["vcov"], atol=0.02)
+
+
+@pytest.mark.parametrize("size", [30.0, 1e3])
+def test_variances_far_from_the_start(size: float) -> None:
+    """A round is made anew where θ leaves the place that it was made for; variances of a million residual ones are right."""
+    rows = table("random", 0)
+    rng = np.random.default_rng(2)
+    y = rows["y"] + size * rng.normal(size=300)[rows["g"]] + 0.3 * size * rng.normal(size=120)[rows["h"]]
+    ours, exact = (jaxlmm.lmer(INTERCEPTS, rows.assign(y=y), control=own) for own in (KRYLOV, Control()))
+    check(ours, exact)
+
+
+def test_a_design_that_stalls() -> None:
+    """Variances of 1e10 residual ones leave conjugate gradients no digits: an error, and no numbers."""
+    rows = table("random", 0)
+    rng = np.random.default_rng(2)
+    y = rows["y"] + 1e5 * rng.normal(size=300)[rows["g"]] + 1e5 * rng.normal(size=120)[rows["h"]]
+    with pytest.raises(ConvergenceError, match="stalled"):
+        jaxlmm.lmer(INTERCEPTS, rows.assign(y=y), control=KRYLOV)
 
 
 def test_the_cheaper_plan_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:

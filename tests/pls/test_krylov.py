@@ -13,6 +13,7 @@ import pytest
 from scipy import linalg
 
 from jaxlmm import pls
+from jaxlmm.covariance import positions
 from jaxlmm.errors import ConvergenceError
 from jaxlmm.fit import conditional_variances, evaluate, krylov
 from jaxlmm.fit.krylov_uncertainty import Estimated
@@ -22,6 +23,7 @@ from jaxlmm.linalg import SparseBlocks, conjugate_gradients
 from jaxlmm.linalg import sparse as sparse_blocks
 from jaxlmm.pls import krylov_criterion as criterion
 from jaxlmm.pls import krylov_logdet as logdet
+from jaxlmm.pls import krylov_round
 from jaxlmm.precision import double
 from tests import oracle
 from tests.fit.models import BY_HAND
@@ -139,7 +141,7 @@ def test_the_estimate_is_unbiased_and_deflation_helps() -> None:
     spread = {}
     for count in (0, 10):
         basis = logdet.dominant(lambda v: a @ v, 60, count)
-        rest = criterion.projected(basis, probes)
+        rest = krylov_round.projected(basis, probes)
         known = sum(part.value.sum() for part in logdet.forms(lambda v: a @ v, basis))
         drawn = np.concatenate([part.value for part in logdet.forms(lambda v: a @ v, rest)])
         spread[count] = drawn.std()
@@ -228,7 +230,7 @@ def test_variances_of_variances(name: str) -> None:
             np.log(float(krylov.profile(model.plan, own.here.reduced, krylov._factors(model.plan, at), 1.0).pwrss))
         ]
         for terms, lam in zip(model.plan.terms, krylov._factors(model.plan, at), strict=True):
-            rows, columns = pls.krylov_criterion.positions(terms)
+            rows, columns = positions(terms)
             square.extend((lam @ lam.T)[rows, columns])
         return np.array(square)
 

@@ -14,6 +14,7 @@ import pytest
 
 import jaxlmm
 from jaxlmm import Control, ConvergenceError, DesignError, MixedModelResults
+from jaxlmm.linalg import gradients
 from jaxlmm.pls import costs
 from tests.reference.loader import data
 
@@ -160,26 +161,27 @@ def test_saved_and_loaded(tmp_path: Any) -> None:
 
 
 def test_a_factor_that_explains_nothing() -> None:
-    rows = table("random", 0).assign(z=np.random.default_rng(8).permutation(np.repeat(np.arange(100), 15)))
-    formula = "y ~ x + (x | g) + (1 | h) + (1 | m) + (1 | z)"
+    # Every level of z has responses of all sizes, so that there is less between levels than chance leaves.
+    rows = table("random", 2).assign(z=lambda d: d["y"].rank(method="first").astype(int) % 50)
+    formula = "y ~ x + (1 | g) + (1 | z)"
     ours, exact = jaxlmm.lmer(formula, rows, control=KRYLOV), jaxlmm.lmer(formula, rows)
     assert ours.converged
     assert exact.is_singular
     np.testing.assert_allclose(ours.varcorr["vcov"], exact.varcorr["vcov"], atol=0.02)
 
 
-@pytest.mark.parametrize("size", [30.0, 1e3])
-def test_variances_far_from_the_start(size: float) -> None:
+def test_variances_far_from_the_start() -> None:
     """A round is made anew where θ leaves the place that it was made for; variances of a million residual ones are right."""
-    rows = table("random", 0)
+    rows, size = table("random", 0), 1e3
     rng = np.random.default_rng(2)
     y = rows["y"] + size * rng.normal(size=300)[rows["g"]] + 0.3 * size * rng.normal(size=120)[rows["h"]]
     ours, exact = (jaxlmm.lmer(INTERCEPTS, rows.assign(y=y), control=own) for own in (KRYLOV, Control()))
     check(ours, exact)
 
 
-def test_a_design_that_stalls() -> None:
+def test_a_design_that_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
     """Variances of 1e10 residual ones leave conjugate gradients no digits: an error, and no numbers."""
+    monkeypatch.setattr(gradients, "MOST", 300)
     rows = table("random", 0)
     rng = np.random.default_rng(2)
     y = rows["y"] + 1e5 * rng.normal(size=300)[rows["g"]] + 1e5 * rng.normal(size=120)[rows["h"]]

@@ -101,6 +101,10 @@ def _complete(
 
 def _of_rows(rows: pd.DataFrame, by: list[str], response: str) -> pd.DataFrame:
     y = rows[response].to_numpy(dtype=float)
+    if not np.isfinite(y).all():
+        raise DataError(
+            f"the response {response!r} is infinite in some rows; leave these out, or correct them", culprit=response
+        )
     number = rows.groupby(by, sort=False, observed=True).ngroup().to_numpy()
     count = np.bincount(number)
     mean = np.bincount(number, weights=y) / count

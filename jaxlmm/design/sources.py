@@ -38,12 +38,22 @@ class Source:
         Where that is known without reading.
     read : callable
         One pass over the named columns: tables that `design.table` can read, each of at most so many rows, roughly.
+    path : str or None
+        The file or folder, where it is one.
     """
 
     described: str
     replayable: bool
     n_rows: int | None
     read: Callable[[Columns, int], Iterator[Any]]
+    path: str | None = None
+
+    def holds(self, path: str) -> bool:
+        """Whether a path is that of the source, or inside its folder."""
+        if self.path is None:
+            return False
+        own, other = os.path.realpath(self.path), os.path.realpath(path)
+        return other == own or os.path.dirname(other).startswith(own)
 
     def tables(self, columns: Columns, chunk_rows: int) -> Iterator[Any]:
         """One pass over the rows; errors of whoever reads become ours.
@@ -207,7 +217,9 @@ def _files(path: str) -> Source:
             f"{path!r} is no Parquet {what} that pyarrow can read ({said}); other files go through their own reader: "
             "pyarrow.dataset.dataset(path, format='csv'), or duckdb.read_csv(path)"
         ) from None
-    return Source(f"the Parquet {what} {path!r}", True, n_rows, lambda columns, rows: _dataset(found, columns, rows))
+    return Source(
+        f"the Parquet {what} {path!r}", True, n_rows, lambda columns, rows: _dataset(found, columns, rows), path
+    )
 
 
 def _dataset(data: Any, columns: Columns, rows: int) -> Iterator[Any]:

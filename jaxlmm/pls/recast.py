@@ -209,6 +209,10 @@ def without(sums: CrossProducts, other: CrossProducts) -> CrossProducts:
             "remain; sum the remaining rows themselves"
         )
     values, vectors = np.linalg.eigh(ff / np.sqrt(np.outer(after, after) + (np.outer(after, after) == 0)))
+    # Sums of squares of rows are not negative in any direction; how far rounding may go, the largest share taken out says.
+    share = float((before[after > 0] / after[after > 0]).max(initial=1.0))
+    if values.min(initial=0.0) < -(1e-9 + 1e-12 * share):
+        raise DataError(f"{other.n_obs:,} rows cannot be taken from {sums.n_obs:,}: they are not all among them")
     root = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T * np.sqrt(np.maximum(after, 0.0))
     factors = []
     for a, b in zip(sums.factors, other.factors, strict=True):

@@ -207,6 +207,17 @@ class CrossProducts:
         assert rows is not None
         return rows
 
+    def _cells(self) -> dict[str, np.ndarray]:
+        """Rows of each cell of the factors of the fixed effects; with weights or counts its sums are of other things."""
+        if self._learnt.arguments.weights is not None or self._learnt.arguments.counts is not None:
+            return {}
+        rows = np.diagonal(self._sums.ff)[1:-1] * self._sums.frame.scale[1:-1] ** 2
+        found: dict[str, list[float]] = {}
+        for column, count in zip(self._learnt.fixed.columns, rows.tolist(), strict=True):
+            if column.spot.factors and not column.spot.numbers:
+                found.setdefault(":".join(column.spot.factors), []).append(count)
+        return {f"{name} (fixed effects)": np.round(own) for name, own in found.items()}
+
     def _check_rows(self, min_rows: int) -> None:
         """Refuse groups of few rows."""
         if not isinstance(min_rows, int) or min_rows < 1:
@@ -216,6 +227,7 @@ class CrossProducts:
         for (s, t), pair in self._sums.pairs.items():
             if pair.rows is not None:
                 counts[f"{names[s]} and {names[t]} together"] = pair.rows
+        counts |= self._cells()
         for name, rows in counts.items():
             few = int(((rows > 0) & (rows < min_rows)).sum())
             if few:

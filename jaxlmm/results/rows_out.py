@@ -31,11 +31,17 @@ def augment_to(fitted: Fitted, path: str | os.PathLike[str], source: Source, chu
     """
     frame, fit, kept = fitted.frame, fitted.fit, fitted.model.coordinates.kept
     formula = frame.formula
-    arguments = [name for name in (frame.arguments["offset"],) if isinstance(name, str)]
+    given_by = ("weights", "offset", "counts", "within_ss")
+    arguments = [name for name in map(frame.arguments.get, given_by) if isinstance(name, str)]
     columns = list(dict.fromkeys([*formula.variables, *arguments]))
     for name in ("fitted", "resid", "fixed"):
         if name in columns:
             raise DataError(f"the data has a column {name!r}, and augment() adds one of that name; rename the column")
+    if isinstance(path, str | os.PathLike) and source.holds(os.fspath(path)):
+        raise DataError(
+            f"to={os.fspath(path)!r} is where the rows are read from, which would be lost, or stand twice; write to "
+            "another place"
+        )
     written = 0
     with parquet_writer(path) as write:
         for table in source.tables(columns, chunk_rows):

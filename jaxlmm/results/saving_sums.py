@@ -65,7 +65,7 @@ def learnt_to(learnt: Learnt) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "dictionaries": list(learnt.dictionaries),
         "fixed": _raw(learnt.fixed),
         "random": [_raw(learnt.random[group]) for group in learnt.groups],
-        "sample": learnt.sample,
+        "sample": {name: float(f"{value:.1g}") for name, value in learnt.sample.items()},
         "n_data": learnt.n_data,
         "n_used": learnt.n_used,
         "missing": learnt.missing,

@@ -1,5 +1,6 @@
 """What a reviewer's scripts found: models fitted wrongly in silence, levels that stayed, errors that were not ours."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,49 @@ def test_levels_whose_rows_were_taken_out(formula: str, gone: Callable[[pd.DataF
         assert ours.ranef()[name].index.tolist() == modes.index.tolist()
     again = jaxlmm.lmer_from(left + jaxlmm.cross_products(formula, whole[out]))
     assert again.objective == pytest.approx(jaxlmm.lmer(formula, whole).objective, rel=1e-9)
+
+
+def test_single_persons_stay_where_they_are(tmp_path: Path) -> None:
+    """A cell of one row, no group of which is small, is not saved; and no value of a row stands in the file."""
+    whole = table().dropna().assign(c=lambda d: d["c"].replace("w", "u"), l=lambda d: np.log(d["w"]))
+    alone = whole.copy()
+    alone.iloc[17, alone.columns.get_loc("c")] = "w"
+    with pytest.raises(DataError, match="fixed effects"):
+        jaxlmm.cross_products("y ~ c + x + (1 | h)", alone).save(tmp_path / "alone.npz")
+    sums = jaxlmm.cross_products("y ~ c + log(w) + (1 | h)", whole)
+    sums.save(tmp_path / "sums.npz")
+    with np.load(tmp_path / "sums.npz") as archive:
+        header = json.loads(archive["header"].tobytes())
+    assert not set(header["sample"].values()) & set(whole["w"])
+    assert jaxlmm.lmer_from(jaxlmm.load_cross_products(tmp_path / "sums.npz")).nobs == len(whole)
+
+
+def test_rows_that_were_never_there() -> None:
+    formula, whole = "y ~ x + c + (1 | h)", table().dropna()
+    others = whole.assign(y=whole["y"] * 3.0)[:200]
+    with pytest.raises(DataError, match="not all among them"):
+        jaxlmm.cross_products(formula, whole) - jaxlmm.cross_products(formula, others)
+
+
+def test_a_source_is_not_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "rows" / "0.parquet"
+    path.parent.mkdir()
+    table().dropna().to_parquet(path)
+    for source, to in ((path, path), (path.parent, path.parent / "fitted.parquet")):
+        with pytest.raises(DataError, match="another place"):
+            jaxlmm.lmer("y ~ x + (1 | g)", source).augment(to=to)
+    assert len(pd.read_parquet(path)) == len(table().dropna())
+
+
+def test_rows_without_a_weight_are_not_written(tmp_path: Path) -> None:
+    whole = table().dropna().assign(w=lambda d: d["w"].where(d["g"] != 3))
+    fit = jaxlmm.lmer("y ~ x + (1 | g)", parts(whole), weights="w")
+    assert fit.augment(to=tmp_path / "out.parquet", source=whole) == fit.nobs == int((whole["g"] != 3).sum())
+
+
+def test_infinite_responses_of_cells() -> None:
+    with pytest.raises(DataError, match="infinite"):
+        jaxlmm.aggregate("y ~ k + (1 | g)", table().assign(y=np.inf))
 
 
 def test_fits_of_cells_can_be_saved(tmp_path: Path) -> None:

@@ -48,7 +48,8 @@ def cells(
         raise DataError("the formula names no column but the response, so all rows would be one cell; nothing is saved")
     missing: dict[str, int] = {}
     parts: list[pd.DataFrame] = []
-    for rows in _complete(formula, source, [response, *by], chunk_rows, missing):
+    orders: dict[str, pd.CategoricalDtype | None] = {}
+    for rows in _complete(formula, source, [response, *by], chunk_rows, missing, orders):
         parts.append(_of_rows(rows, by, response))
         # Few joins of long tables, not one for each chunk.
         while len(parts) > 1 and len(parts[-2]) <= 2 * len(parts[-1]):
@@ -61,7 +62,9 @@ def cells(
                 )
     if not parts:
         raise DataError(f"{source.described} has no complete row")
-    whole = _joined(parts, by, response).sort_values(by, ignore_index=True)
+    joined = _joined(parts, by, response)
+    kept = {name: joined[name].astype(order) for name, order in orders.items() if order is not None}
+    whole = joined.assign(**kept).sort_values(by, ignore_index=True)
     return whole[[*by, response, COUNTS, WITHIN]], missing
 
 
@@ -78,8 +81,15 @@ def _response(formula: MixedFormula) -> str:
 
 
 def _complete(
-    formula: MixedFormula, source: Source, columns: list[str], chunk_rows: int, missing: dict[str, int]
+    formula: MixedFormula,
+    source: Source,
+    columns: list[str],
+    chunk_rows: int,
+    missing: dict[str, int],
+    orders: dict[str, pd.CategoricalDtype | None],
 ) -> Iterator[pd.DataFrame]:
+    """Complete rows of each part, categories as plain values; `orders` gets those that all parts order in one way of their
+    own, which says what is compared with what."""
     for table in source.tables(columns, chunk_rows):
         if len(table) == 0:
             continue
@@ -96,6 +106,11 @@ def _complete(
         if len(rows):
             # Categories differ from part to part.
             factors = [name for name in rows if isinstance(rows[name].dtype, pd.CategoricalDtype)]
+            for name in factors:
+                own = rows[name].dtype
+                chosen = own.ordered or own.categories.tolist() != sorted(own.categories.tolist())
+                known = orders.setdefault(str(name), own if chosen else None)
+                orders[str(name)] = own if known == own and chosen else None
             yield rows.assign(**{str(name): rows[name].astype(rows[name].cat.categories.dtype) for name in factors})
 
 

@@ -164,6 +164,18 @@ def test_rows_without_a_weight_are_not_written(tmp_path: Path) -> None:
     assert fit.augment(to=tmp_path / "out.parquet", source=whole) == fit.nobs == int((whole["g"] != 3).sum())
 
 
+@pytest.mark.parametrize("ordered", [False, True])
+def test_cells_keep_an_order_of_categories(ordered: bool) -> None:
+    """What the first category is, others are compared with."""
+    order = pd.CategoricalDtype(["w", "v", "u"], ordered=ordered)
+    whole = table().assign(o=lambda d: d["c"].astype(order))
+    made = jaxlmm.aggregate("y ~ o + (1 | g)", whole)
+    ours = jaxlmm.lmer("y ~ o + (1 | g)", made, counts="n_rows", within_ss="within_ss")
+    expected = jaxlmm.lmer("y ~ o + (1 | g)", whole)
+    assert ours.params.index.tolist() == expected.params.index.tolist()
+    np.testing.assert_allclose(ours.params, expected.params, rtol=1e-7)
+
+
 def test_infinite_responses_of_cells() -> None:
     with pytest.raises(DataError, match="infinite"):
         jaxlmm.aggregate("y ~ k + (1 | g)", table().assign(y=np.inf))

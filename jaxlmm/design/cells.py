@@ -108,7 +108,7 @@ def _complete(
             factors = [name for name in rows if isinstance(rows[name].dtype, pd.CategoricalDtype)]
             for name in factors:
                 own = rows[name].dtype
-                chosen = own.ordered or own.categories.tolist() != sorted(own.categories.tolist())
+                chosen = own.ordered or not own.categories.is_monotonic_increasing
                 known = orders.setdefault(str(name), own if chosen else None)
                 orders[str(name)] = own if known == own and chosen else None
             yield rows.assign(**{str(name): rows[name].astype(rows[name].cat.categories.dtype) for name in factors})

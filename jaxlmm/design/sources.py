@@ -53,7 +53,7 @@ class Source:
         if self.path is None:
             return False
         own, other = os.path.realpath(self.path), os.path.realpath(path)
-        return other == own or os.path.dirname(other).startswith(own)
+        return other == own or other.startswith(os.path.join(own, ""))
 
     def tables(self, columns: Columns, chunk_rows: int) -> Iterator[Any]:
         """One pass over the rows; errors of whoever reads become ours.

@@ -158,7 +158,8 @@ def monte_carlo(model: Model, state: optimize.State, reml: float) -> MonteCarlo:
     found = criterion.evaluated(plan, model.reduced, np.asarray(state.theta), reml)[3]
     count = own.probes.shape[1]
     back = inverse(np.asarray(state.hessian), off_boundary(plan, np.asarray(state.theta)))
-    gradients = _by_theta(plan, found.noise)
+    each = [part[:, *positions(terms)] for part, terms in zip(found.noise, plan.terms, strict=True)]
+    gradients = np.concatenate(each, axis=1)
     noise = np.atleast_2d(np.cov(gradients, rowvar=False)) / count if count > 1 else np.zeros_like(back)
     spread = back @ noise @ back
     change = criterion.of_pwrss(plan, found)[:, None] + criterion.of_variances(
@@ -187,17 +188,6 @@ def inverse(hessian: np.ndarray, moving: np.ndarray) -> np.ndarray:
     answer = np.zeros(hessian.shape)
     answer[np.ix_(moving, moving)] = (vectors[:, known] / values[known]) @ vectors[:, known].T
     return answer
-
-
-def _by_theta(plan: pls.Plan, flat: np.ndarray) -> np.ndarray:
-    """Slopes of all factors' Λ (c, n), flattened, as those of θ (c, n_theta)."""
-    answer, begin = [], 0
-    for terms in plan.terms:
-        rows, columns = positions(terms)
-        k = int(rows.max()) + 1
-        answer.append(flat[:, begin + rows * k + columns])
-        begin += k * k
-    return np.concatenate(answer, axis=1)
 
 
 def _factors(plan: pls.Plan, theta) -> list[np.ndarray]:

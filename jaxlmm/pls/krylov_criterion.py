@@ -49,8 +49,8 @@ class Look(NamedTuple):
         Conditional modes, in the design's order.
     slopes : list of (k, k) arrays
         ∂d/∂Λ, in the design's order.
-    noise : (c, n) array
-        What each probe adds to the slopes of all factors, flattened: their spread is the Monte Carlo error.
+    noise : list of (c, k, k) arrays
+        What each probe adds to the slopes: their spread is the Monte Carlo error.
     values : (c,) array
         What each probe adds to the criterion.
     """
@@ -58,7 +58,7 @@ class Look(NamedTuple):
     profile: Profile
     b: list[Any]
     slopes: list[Any]
-    noise: np.ndarray
+    noise: list[np.ndarray]
     values: np.ndarray
     moments: Moments
 
@@ -69,15 +69,11 @@ class Moments(NamedTuple):
     Attributes
     ----------
     system : System
-    right, modes : parts (levels, k, p + 1)
-        ZᵀW[X y] and ΛΨ⁻¹Λᵀ of it.
-    scores : parts (levels, k, p)
-        ZᵀV⁻¹X.
+    scores : parts (levels, k, p + 1)
+        ZᵀV⁻¹[X y].
     """
 
     system: System
-    right: Parts
-    modes: Parts
     scores: Parts
 
 
@@ -101,9 +97,7 @@ def look(plan: Plan, reduced: KrylovReduced, factors, reml: float, sloped: bool 
     # The fixed effects and the response: exact.
     zy, yy = reduced.response
     right = [np.concatenate([np.asarray(x), y.T[:, :, None]], axis=2) for x, y in zip(reduced.gram.zx, zy, strict=True)]
-    spherical = [lam.T @ part for lam, part in zip(system.lambdas, right, strict=True)]
-    u = system.solve(spherical, own.basis)
-    modes = [lam @ part for lam, part in zip(system.lambdas, u, strict=True)]
+    modes, scores = _modes_and_scores(system, right, own.basis)
     explained = sum(np.einsum("lkp,lkq->pq", np.asarray(a), np.asarray(b)) for a, b in zip(right, modes, strict=True))
     explained = 0.5 * (explained + explained.T)
     xx = np.diag(np.asarray(reduced.gram.chain.xx)[: explained.shape[0] - 1]) - explained[:-1, :-1]
@@ -114,12 +108,9 @@ def look(plan: Plan, reduced: KrylovReduced, factors, reml: float, sloped: bool 
     beta = np.append(-profile.beta, 1.0)
     b = [np.asarray(part @ beta).T for part in modes]
 
-    rows = system.products(modes)
-    damped = [np.asarray(damping(np.asarray(lam))) for lam in system.lambdas]
-    scores = [d @ (m + r - row) for d, m, r, row in zip(damped, modes, right, rows, strict=True)]
-    moments = Moments(system, right, modes, scores)
+    moments = Moments(system, scores)
     if not sloped:
-        return Look(profile, in_design(plan, b), [], np.zeros((0, 0)), values, moments)
+        return Look(profile, in_design(plan, b), [], [], values, moments)
     slopes = [np.zeros(lam.shape) for lam in system.lambdas]
     degrees = reduced.n_obs - reml * reduced.n_fixed
     w = profile.fixed_inverse_factor
@@ -134,8 +125,19 @@ def look(plan: Plan, reduced: KrylovReduced, factors, reml: float, sloped: bool 
         slopes[t] = slopes[t] + part.sum(axis=0) + (noise[t].mean(axis=0) if len(values) else 0.0)
     for position, part in enumerate(reduced.programs.slopes(*arguments)):
         slopes[plan.order.index(position)] += np.asarray(part)
-    flat = np.concatenate([part.reshape(len(values), part.shape[1] ** 2) for part in in_design(plan, noise)], axis=1)
-    return Look(profile, in_design(plan, b), in_design(plan, slopes), flat, values, moments)
+    return Look(profile, in_design(plan, b), in_design(plan, slopes), in_design(plan, noise), values, moments)
+
+
+def _modes_and_scores(system: System, right: Parts, basis: np.ndarray) -> tuple[Parts, Parts]:
+    """b = ΛΨ⁻¹Λᵀr of cross-products r = ZᵀWv, and s = ZᵀV⁻¹v.
+
+    s is r - ZᵀWZb, and b = Σs; (I + Σ)⁻¹(b + s) loses digits neither where Σ is large nor where it is small.
+    """
+    u = system.solve([lam.T @ part for lam, part in zip(system.lambdas, right, strict=True)], basis)
+    modes = [lam @ part for lam, part in zip(system.lambdas, u, strict=True)]
+    damped = [np.asarray(damping(np.asarray(lam))) for lam in system.lambdas]
+    rows = system.products(modes)
+    return modes, [d @ (m + r - row) for d, m, r, row in zip(damped, modes, right, rows, strict=True)]
 
 
 def curvature(plan: Plan, reduced: KrylovReduced, theta, reml: float):
@@ -151,7 +153,7 @@ def evaluated(plan: Plan, reduced: KrylovReduced, theta, reml: float):
     # Lanes share a round, and have other responses.
     if response is not reduced.response:
         for old in list(known)[: 1 - KEPT]:
-            del known[old]
+            known.pop(old, None)  # another thread's lane may have been first
         found = _evaluated(plan, reduced, theta, reml)
         known[key] = reduced.response, found
     return found
@@ -222,17 +224,7 @@ def observed(plan: Plan, reduced: KrylovReduced, seen: Look, reml: float) -> np.
     assert reduced.round is not None
     # ZᵀPZ w: what is left of the response Zw.
     right = system.products(ordered)
-    modes = [
-        lam @ part
-        for lam, part in zip(
-            system.lambdas,
-            system.solve([lam.T @ part for lam, part in zip(system.lambdas, right, strict=True)], reduced.round.basis),
-            strict=True,
-        )
-    ]
-    damped = [np.asarray(damping(np.asarray(lam))) for lam in system.lambdas]
-    rows = system.products(modes)
-    images = [d @ (m + r - row) for d, m, r, row in zip(damped, modes, right, rows, strict=True)]
+    _, images = _modes_and_scores(system, right, reduced.round.basis)
     h = [score[:, :, :-1] for score in seen.moments.scores]
     fixed = sum(np.einsum("lkp,lki->pi", np.asarray(a), np.asarray(v)) for a, v in zip(h, ordered, strict=True))
     half = profile.fixed_inverse_factor @ fixed

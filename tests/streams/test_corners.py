@@ -156,6 +156,9 @@ def test_a_source_is_not_written_over(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="another place"):
             jaxlmm.lmer("y ~ x + (1 | g)", source).augment(to=to)
     assert len(pd.read_parquet(path)) == len(table().dropna())
+    beside = tmp_path / "rows_fitted"
+    beside.mkdir()
+    assert jaxlmm.lmer("y ~ x + (1 | g)", path.parent).augment(to=beside / "fitted.parquet") == len(table().dropna())
 
 
 def test_rows_without_a_weight_are_not_written(tmp_path: Path) -> None:

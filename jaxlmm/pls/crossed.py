@@ -29,6 +29,7 @@ from jaxlmm.pls.nested import (
 )
 from jaxlmm.pls.protocol import Factor
 from jaxlmm.pls.standard import Gram, Response
+from jaxlmm.pls.tiles import less_tiles, tiles
 
 
 class Crossed(NamedTuple):
@@ -40,7 +41,7 @@ class Crossed(NamedTuple):
 
 
 class CrossedLayout(NamedTuple):
-    """Indices of the chain, and for each of its positions the lists of `tail` (None: a product)."""
+    """Indices of the chain, and for each of its positions the lists of `tail` or `tiles` (None: a product)."""
 
     chain: ChainLayout
     fill: Any
@@ -60,6 +61,8 @@ def compress(plan, gram: Gram):
         entries = [pair_of(gram, s, t) for t in later]
         if way == "classes":
             fill.append(tails.class_list(entries, gram.zz[s][0, 0], tail))
+        elif way == "tiles":
+            fill.append(tiles(entries, tail))
         else:
             fill.append(tails.pair_lists(entries, tail) if way == "pairs" else None)
     return Crossed(chain, tails.dense_tail(gram, later, tail), tx), CrossedLayout(layout, tuple(fill))
@@ -105,6 +108,8 @@ def factor(plan, layout: CrossedLayout, gram: Crossed, lambdas) -> Factor:
             border = border.at[rows].add(-update)
         if way == "pairs":
             matrix = tails.less_pairs(matrix, fill, stage.across)
+        if way == "tiles":
+            matrix = less_tiles(matrix, fill, stage.across, column, tail)
     factored = spd_factor(matrix + jnp.eye(tail.size))
     solved = spd_solve(factored, border)
     return Factor(

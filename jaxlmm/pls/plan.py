@@ -27,7 +27,12 @@ MODULES: dict[str, ModuleType] = {
     "krylov": krylov,
 }
 
-WAYS = {"classes": "classes of equal levels", "pairs": "co-occurring pairs", "product": "a matrix product"}
+WAYS = {
+    "classes": "classes of equal levels",
+    "pairs": "co-occurring pairs",
+    "tiles": "tiles of co-occurring pairs",
+    "product": "a matrix product",
+}
 """How a crossed chain fills the tail, in words."""
 
 

@@ -2,12 +2,13 @@
 
 The tail is one symmetric matrix over all effects of the factors that are not eliminated blockwise; only its lower triangle
 is kept. Row a L + l of a factor with L (padded) levels is its column a of level l. A level g of an eliminated factor that
-touches entries i and j of the tail takes C_giᵀC_gj off the block (i, j). Three ways to sum that, the cheapest of which is
+touches entries i and j of the tail takes C_giᵀC_gj off the block (i, j). Four ways to sum that, the cheapest of which is
 chosen once, on the host:
 
 - *classes*: a random intercept whose levels fall into few classes of equal Z_gᵀWZ_g. All levels of a class share their
   pivot, so their products Z_iᵀWZ_g Z_gᵀWZ_j are added up beforehand, and an evaluation scales and scatters them;
 - *pairs*: the list of (i, j) that share a level;
+- *tiles*: the same pairs where their list would be long, found while they are summed (see `tiles`);
 - *product*: the border written out with its zeros, and one matrix product.
 
 Called by `crossed`.
@@ -22,6 +23,9 @@ from scipy import sparse
 from jaxlmm.pls.bucket import bucket, pad_last
 from jaxlmm.pls.nested import index, pair_of
 from jaxlmm.pls.standard import Gram
+
+LISTED = 2**24
+"""Pairs of which a list is made; more are found anew each time, in tiles."""
 
 PRODUCT_ADVANTAGE = 16
 """How many multiplications of a matrix product take as long as one of a scattered pair."""
@@ -76,7 +80,7 @@ class Tail:
 
 
 def ways(gram: Gram, order, tails, columns) -> tuple[str, ...]:
-    """For each position of the chain, the cheapest of "classes", "pairs" and "product".
+    """For each position of the chain, the cheapest of "classes", "pairs", "tiles" and "product".
 
     The ancestors of levels that touch most of the tail do so, too: after a product come products.
     """
@@ -88,6 +92,8 @@ def ways(gram: Gram, order, tails, columns) -> tuple[str, ...]:
         pairs = 0.5 * float(np.sum(np.square(touched, dtype=float)))
         if "product" in answer or PRODUCT_ADVANTAGE * pairs >= n_levels * float(q) ** 2:
             answer.append("product")
+        elif pairs > LISTED:
+            answer.append("tiles")
         elif len(order) == 1 and columns[s] == 1:
             answer.append("classes")
         else:

@@ -50,7 +50,7 @@ def forms(design: Design) -> list[str]:
 
     A chain of length one and the dense matrix see nothing of a design's layout: they are left out where another design
     has the same kinds of terms. Crossed factors: as the plan has it (a matrix product, in problems of this size), and by
-    pairs or classes for a few; "both" is a chain that begins with pairs and ends with a product.
+    pairs, tiles of them or classes for a few; "both" is a chain that begins with pairs and ends with a product.
     """
     if len(design.problem.factors) == 1:
         return ["levels", "classes", *(["nested", "dense"] if design.id in KINDS_OF_TERMS else [])]
@@ -59,7 +59,13 @@ def forms(design: Design) -> list[str]:
         return ["nested", *dense]
     classes = design.id in ("crossed2_balanced", "crossed2_sparse")
     both = ["both"] if design.id == "nested2_x_item" else []
-    return ["product", *both, *(["pairs"] if design.id in BOTH_WAYS else []), *(["classes"] if classes else []), *dense]
+    return [
+        "product",
+        *both,
+        *(["pairs", "tiles"] if design.id in BOTH_WAYS else []),
+        *(["classes"] if classes else []),
+        *dense,
+    ]
 
 
 ROWS = [(design.id, form) for design in DESIGNS.values() for form in forms(design)]

@@ -74,7 +74,8 @@ def exact(gram: Gram, order, tails, columns, ways) -> Cost:
         n_levels = gram.zz[s].shape[2]
         touched = sum(np.bincount(pair_of(gram, s, t)[0], minlength=n_levels).astype(float) * columns[t] for t in tails)
         pairs = 0.5 * columns[s] * float(np.sum(touched**2))
-        bytes_ += 3.0 * 8.0 * n_levels * q * columns[s] if way == "product" else 60.0 * pairs
+        if way != "tiles":
+            bytes_ += 3.0 * 8.0 * n_levels * q * columns[s] if way == "product" else 60.0 * pairs
         flops += 4.0 * n_levels * q * q * columns[s] if way == "product" else 40.0 * pairs
     return Cost(bytes_ + PAIR_BYTES * _entries(gram, order, tails, columns), flops / FLOPS)
 

@@ -22,7 +22,7 @@ TILE = 1 << 18
 
 
 class Tiles(NamedTuple):
-    """Of two tail factors: of each entry of the first its first partner (E,), pairs before it (E,); numbers of tiles, and in one."""
+    """Of two tail factors: each first entry's first partner, and the pairs before it (E,); tiles, and pairs in one."""
 
     partner: Any
     before: Any

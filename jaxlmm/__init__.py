@@ -2,6 +2,7 @@
 
 from typing import NoReturn
 
+from jaxlmm import plot
 from jaxlmm.api import (
     MixedLM,
     aggregate,
@@ -57,6 +58,7 @@ __all__ = [
     "load_dataset",
     "mixedlm",
     "plan",
+    "plot",
 ]
 
 

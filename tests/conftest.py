@@ -1,6 +1,8 @@
 """Fixtures of more than one room."""
 
 import gc
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +24,15 @@ def room_for_programs() -> Iterator[None]:
         jax.clear_caches()
         gc.collect()
     yield
+
+
+@pytest.fixture(autouse=True)
+def no_figure_stays_open() -> Iterator[None]:
+    """Plots are drawn without a window, and closed."""
+    os.environ.setdefault("MPLBACKEND", "Agg")
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture(scope="module")

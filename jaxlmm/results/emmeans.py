@@ -57,6 +57,21 @@ class EMMeans:
         self._functions, self._specs, self._by = functions, specs, by
         self._level, self._scale, self._name = level, scale, name
 
+    @property
+    def specs(self) -> list[str]:
+        """Variables whose levels are compared."""
+        return list(self._specs)
+
+    @property
+    def by(self) -> list[str]:
+        """Variables within whose levels they are."""
+        return list(self._by)
+
+    @property
+    def name(self) -> str:
+        """Column of the estimates in `frame`."""
+        return self.frame.columns[len(self._specs) + len(self._by)]
+
     @functools.cached_property
     @double
     def frame(self) -> pd.DataFrame:

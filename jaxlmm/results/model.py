@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxlmm import report, resample
+from jaxlmm import plot, report, resample
 from jaxlmm.errors import DataError
 from jaxlmm.fit import Control, conditional_variances
 from jaxlmm.inference import predict
@@ -212,6 +212,34 @@ class MixedModelResults(Judgements, Diagnostics):
         return bootstrapped(self._fitted, self._control, n, seed, kind, statistic, progress, checkpoint)
 
     # Reports
+
+    def plot(self, ax: Any = None) -> Any:
+        """Four panels: residuals against fitted values, their normal quantiles, and both for the random effects.
+
+        `jaxlmm.plot` has each of them, and more: caterpillar, shrinkage, trajectories, profiles, replicates, ...
+
+        Parameters
+        ----------
+        ax : sequence of four Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        (2, 2) array of Axes
+
+        Raises
+        ------
+        DataError
+            When the rows of the fit were not saved, or matplotlib is not installed.
+
+        Examples
+        --------
+        >>> import jaxlmm
+        >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"))
+        >>> [ax.get_title() for ax in fit.plot()[0]]
+        ['residuals', 'residual quantiles']
+        """
+        return plot.overview(self, ax)
 
     @double
     def summary(self, ddf: str | None = None, information: str | None = None) -> Summary:

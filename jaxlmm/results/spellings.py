@@ -153,8 +153,7 @@ NOT_IN_FIT_MANY = {
 PLANNED = {
     "drop1": "write fit.anova(type=2), or jaxlmm.anova(fit, fit.update('. ~ . - x'))",
     "bootmer": "write fit.bootstrap(n, seed)",
-    "plot": "planned, not here; augment() holds what a plot of the residuals needs",
-    "qqmath": "planned, not here; ranef(condvar=True) holds what it needs",
+    "qqmath": "write jaxlmm.plot.ranef_qq(fit), or jaxlmm.plot.resid_qq(fit) for the residuals",
     "glmer": "generalized models are not available",
     "nlmer": "nonlinear models are not available",
     "glm": "generalized models are not available",

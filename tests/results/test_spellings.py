@@ -14,9 +14,9 @@ OURS = {
     **{"deviance": "objective", "residuals": "resid", "fitted": "fittedvalues", "isSingular": "is_singular"},
     **{"confint": "conf_int()", "ngrps": "n_groups"},
 }
-PLANNED = ["plot", "qqmath"]
 MODULE = {
     "glmer": "not available",
+    "qqmath": "jaxlmm.plot.ranef_qq(fit)",
     "lmerControl": "jaxlmm.Control",
     "ranef": "fit.ranef()",
     "ranova": "fit.ranova()",
@@ -34,13 +34,6 @@ def test_names_of_r(name: str) -> None:
         assert str(caught.value).endswith(f"write fit.{OURS[name]}")
     member = OURS[name].removesuffix("()")
     assert hasattr(fit("sleep_max"), member)
-
-
-@pytest.mark.parametrize("name", PLANNED)
-def test_what_is_planned(name: str) -> None:
-    for owner in (fit("sleep_max"), jaxlmm):
-        with pytest.raises(AttributeError, match="planned, not here"):
-            getattr(owner, name)
 
 
 @pytest.mark.parametrize("name", MODULE)

@@ -1,0 +1,239 @@
+"""Numbers of the plots of what is said about a fit: coefficients, means, profiles, influence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from scipy.interpolate import PchipInterpolator
+
+from jaxlmm.errors import DataError
+from jaxlmm.plot.data.asked import expected, some_of
+
+CURVE = 201
+"""Points of a drawn curve."""
+
+LIMITS = ["conf_low", "conf_high"]
+
+
+def coefficients(
+    *fits: Any, terms: str | Sequence[str] | None = None, intercept: bool = False, level: float = 0.95, **named: Any
+) -> pd.DataFrame:
+    """Coefficients of several fits with Wald intervals by each fit's own degrees of freedom.
+
+    Parameters
+    ----------
+    *fits : MixedModelResults
+        Fits, called "model 1", "model 2", ...
+    terms : str or list of str, optional
+        Coefficients; all by default, in order of appearance.
+    intercept : bool
+        Whether to include the intercept when `terms` does not say.
+    level : float
+        Confidence level.
+    **named : MixedModelResults
+        Fits with names of their own.
+
+    Returns
+    -------
+    pandas.DataFrame
+        model, term, estimate, std_error, df, conf_low, conf_high.
+
+    Raises
+    ------
+    DataError
+        When there is no fit, or a term is in none of them.
+
+    Examples
+    --------
+    >>> import jaxlmm
+    >>> sleep = jaxlmm.load_dataset("sleepstudy")
+    >>> fit = jaxlmm.lmer("Reaction ~ Days + (Days | Subject)", sleep)
+    >>> simpler = jaxlmm.lmer("Reaction ~ Days + (1 | Subject)", sleep)
+    >>> table = jaxlmm.plot.data.coefficients(slopes=fit, intercepts=simpler)
+    >>> table[["model", "term", "conf_low", "conf_high"]].round(1)
+            model  term  conf_low  conf_high
+    0      slopes  Days       7.2       13.7
+    1  intercepts  Days       8.9       12.1
+    """
+    models = {f"model {i + 1}": fit for i, fit in enumerate(fits)} | named
+    if not models:
+        raise DataError("no fit was given; write coefficients(fit) or coefficients(first=fit1, second=fit2)")
+    parts = []
+    for name, fit in models.items():
+        table = expected(fit, "tidy", "fits", "coefficients(fit1, fit2) or names: (a=fit1, b=fit2)").tidy(level=level)
+        parts.append(table.assign(model=name))
+    table = pd.concat(parts, ignore_index=True)
+    known = list(dict.fromkeys(table["term"]))
+    shown = some_of(terms, known, "coefficient of these fits")
+    if terms is None and not intercept and len(known) > 1:
+        shown = [term for term in shown if term != "Intercept"]
+    columns = ["model", "term", "estimate", "std_error", "df", *LIMITS]
+    return pd.concat([table.loc[table["term"] == term, columns] for term in shown], ignore_index=True)
+
+
+def emmeans(means: Any) -> pd.DataFrame:
+    """Marginal means with a label for each: label, by (empty where there is none), estimate, conf_low, conf_high.
+
+    Parameters
+    ----------
+    means : EMMeans
+        From `fit.emmeans(...)` or `fit.emtrends(...)`.
+
+    Examples
+    --------
+    >>> import jaxlmm
+    >>> fit = jaxlmm.lmer("score ~ Machine + (1 | Worker)", jaxlmm.load_dataset("machines"))
+    >>> jaxlmm.plot.data.emmeans(fit.emmeans("Machine")).round(1)
+      label by  estimate  conf_low  conf_high
+    0     A         52.4      46.9       57.8
+    1     B         60.3      54.8       65.8
+    2     C         66.3      60.8       71.8
+    """
+    frame, specs, by = expected(means, "pairs", "marginal means", "fit.emmeans('factor')").frame, means.specs, means.by
+    return pd.DataFrame(
+        {
+            "label": _joined(frame, specs),
+            "by": _joined(frame, by),
+            "estimate": frame[means.name],
+            "conf_low": frame["conf_low"],
+            "conf_high": frame["conf_high"],
+        }
+    )
+
+
+def emmeans_rows(means: Any, fit: Any) -> pd.DataFrame:
+    """Observed responses of the fit's rows with the labels of `emmeans`: label, by, observed.
+
+    Parameters
+    ----------
+    means : EMMeans
+        Of factors of the model, not of numbers given by at=.
+    fit : MixedModelResults
+        The fit that they are of; its rows are needed.
+
+    Raises
+    ------
+    DataError
+        When a variable of the means is no column of the fit's data.
+
+    Examples
+    --------
+    >>> import jaxlmm
+    >>> fit = jaxlmm.lmer("score ~ Machine + (1 | Worker)", jaxlmm.load_dataset("machines"))
+    >>> jaxlmm.plot.data.emmeans_rows(fit.emmeans("Machine"), fit).head(2)
+      label by  observed
+    0     A         52.0
+    1     A         52.8
+    """
+    table = fit.augment()
+    for name in (*means.specs, *means.by):
+        if name not in table:
+            raise DataError(f"{name!r} is no column of the rows of this fit; leave fit= out to draw the means alone")
+    return pd.DataFrame(
+        {
+            "label": _joined(table, means.specs),
+            "by": _joined(table, means.by),
+            "observed": table.iloc[:, 0].astype(float),
+        }
+    )
+
+
+def profile_zeta(profile: Any, parameters: str | Sequence[str] | None = None) -> pd.DataFrame:
+    """The profile's points: parameter, value, zeta; straight lines where a parameter is as in a linear model.
+
+    Parameters
+    ----------
+    profile : Profile
+        From `fit.profile()`.
+    parameters : str or list of str, optional
+        All by default.
+
+    Examples
+    --------
+    >>> import jaxlmm
+    >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"))
+    >>> jaxlmm.plot.data.profile_zeta(fit.profile())["parameter"].unique().tolist()
+    ['.sig01', '.sigma', 'Intercept']
+    """
+    frame = expected(profile, "zeta", "a profile", "fit.profile()").frame
+    shown = some_of(parameters, dict.fromkeys(frame["parameter"]), "parameter of this profile")
+    return pd.concat([frame[frame["parameter"] == name] for name in shown], ignore_index=True)
+
+
+def profile_density(profile: Any, parameters: str | Sequence[str] | None = None) -> pd.DataFrame:
+    """Density φ(ζ) dζ/dψ that the profile implies for each parameter ψ: parameter, value, density.
+
+    Between the profile's points ζ is a monotone cubic (Fritsch & Carlson 1980, SIAM J. Numer. Anal. 17). At a bound, say a
+    standard deviation of zero, the curve ends, and what it lacks of 1 is mass at the bound (Bates 2010, lme4, §1.5).
+
+    Parameters
+    ----------
+    profile : Profile
+        From `fit.profile()`.
+    parameters : str or list of str, optional
+        All by default.
+
+    Examples
+    --------
+    >>> import jaxlmm, numpy as np
+    >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"))
+    >>> curve = jaxlmm.plot.data.profile_density(fit.profile(), ".sigma")
+    >>> round(float(np.trapezoid(curve["density"], curve["value"])), 3)
+    1.0
+    """
+    parts = []
+    for name, points in profile_zeta(profile, parameters).groupby("parameter", sort=False):
+        ordered = points.drop_duplicates("value").sort_values("value")
+        zeta = PchipInterpolator(ordered["value"], ordered["zeta"])
+        value = np.linspace(ordered["value"].iloc[0], ordered["value"].iloc[-1], CURVE)
+        density = stats.norm.pdf(zeta(value)) * zeta(value, 1)
+        parts.append(pd.DataFrame({"parameter": name, "value": value, "density": density}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def influence(influence: Any, number: int = 20) -> pd.DataFrame:
+    """Cook's distance and the largest |DFBETAS| of the most influential levels: level, cooks_distance, dfbetas, term.
+
+    Parameters
+    ----------
+    influence : Influence
+        From `fit.influence()`.
+    number : int
+        How many levels, the most influential first.
+
+    Examples
+    --------
+    >>> import jaxlmm
+    >>> fit = jaxlmm.lmer("Reaction ~ Days + (Days | Subject)", jaxlmm.load_dataset("sleepstudy"))
+    >>> jaxlmm.plot.data.influence(fit.influence(), 2).round(2)
+      level  cooks_distance  dfbetas       term
+    0   309            0.15    -0.41  Intercept
+    1   335            0.13    -0.56       Days
+    """
+    cook = expected(influence, "cooks_distance", "an influence analysis", "fit.influence()").cooks_distance
+    worst = cook.dropna().sort_values(ascending=False, kind="stable").head(number)
+    change = influence.dfbetas.loc[worst.index]
+    largest = np.abs(change.to_numpy()).argmax(axis=1)
+    return pd.DataFrame(
+        {
+            "level": worst.index,
+            "cooks_distance": worst.to_numpy(),
+            "dfbetas": change.to_numpy()[np.arange(len(change)), largest],
+            "term": change.columns[largest],
+        }
+    )
+
+
+def _joined(frame: pd.DataFrame, names: Sequence[str]) -> pd.Series:
+    """One text per row: the levels of some variables."""
+    if not len(names):
+        return pd.Series("", index=frame.index)
+    texts = [frame[name].map(lambda v: f"{v:g}" if isinstance(v, float) else str(v)) for name in names]
+    joined = texts[0].astype(object)
+    for text in texts[1:]:
+        joined = joined + ", " + text.astype(object)
+    return joined

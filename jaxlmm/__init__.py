@@ -16,6 +16,7 @@ from jaxlmm.api import (
     load_dataset,
     mixedlm,
     plan,
+    table,
 )
 from jaxlmm.errors import (
     ConvergenceError,
@@ -59,6 +60,7 @@ __all__ = [
     "mixedlm",
     "plan",
     "plot",
+    "table",
 ]
 
 

@@ -7,6 +7,7 @@ from jaxlmm.api.fit_many import fit_many
 from jaxlmm.api.lmer import lmer
 from jaxlmm.api.mixedlm import MixedLM, mixedlm
 from jaxlmm.api.plan import plan
+from jaxlmm.api.table import table
 from jaxlmm.datasets import load_dataset
 from jaxlmm.results import load, load_cross_products
 
@@ -23,4 +24,5 @@ __all__ = [
     "load_dataset",
     "mixedlm",
     "plan",
+    "table",
 ]

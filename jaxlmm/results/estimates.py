@@ -15,6 +15,7 @@ from jaxlmm.inference import modes_of, p_values
 from jaxlmm.pls import Plan
 from jaxlmm.precision import double
 from jaxlmm.report import Fitted
+from jaxlmm.report.comparison import coefficient_table
 from jaxlmm.results.rows_out import ranef_to
 from jaxlmm.results.spellings import not_here
 
@@ -300,3 +301,32 @@ class Estimates:
     def rePCA(self) -> dict[str, pd.DataFrame]:
         """Principal components of each factor's random effects: standard deviation and share of variance."""
         return report.principal_components(self._fitted)
+
+    # Tables of the package maketables
+
+    @property
+    def endog_names(self) -> str:
+        """Name of the response, where statsmodels has it: maketables takes a fit with `params`, `bse`, `pvalues` for its."""
+        return self._fitted.frame.response
+
+    @property
+    @double
+    def __maketables_coef_table__(self) -> pd.DataFrame:
+        """Coefficients as maketables.ETable reads them."""
+        table = report.tidy(self._fitted, "fixed", self._fitted.method(), 0.95, tuple)
+        return coefficient_table(table)
+
+    @property
+    def __maketables_depvar__(self) -> str:
+        """Name of the response."""
+        return self._fitted.frame.response
+
+    @property
+    def __maketables_default_stat_keys__(self) -> list[str]:
+        """What stands below the coefficients unless asked otherwise."""
+        return ["N", "aic", "bic"]
+
+    def __maketables_stat__(self, key: str) -> Any:
+        """A number about the whole fit by maketables' name; None for one that it does not have."""
+        known = {"N": "nobs", "ll": "log_lik", "aic": "aic", "bic": "bic", "sigma": "sigma", "deviance": "objective"}
+        return report.glance(self._fitted)[known[key]].iloc[0].item() if key in known else None

@@ -1,0 +1,224 @@
+"""Several fits side by side, as a paper has them: coefficients, random effects, and what is said of the whole model.
+
+`tabulate` sets the table in text, HTML, LaTeX and Markdown; here is what stands in it. Called by `jaxlmm.table`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from jaxlmm.errors import DataError
+
+STATISTICS = {
+    "std_error": "standard errors in parentheses",
+    "conf_int": "confidence intervals in brackets",
+    "p_value": "p-values in parentheses",
+    "none": "",
+}
+"""What may stand below a coefficient."""
+
+WHOLE = {
+    "nobs": "Rows",
+    "log_lik": "Log-likelihood",
+    "aic": "AIC",
+    "bic": "BIC",
+    "reml": "Fitted by",
+}
+"""What of `glance` is shown."""
+
+RESIDUAL = "Residual SD"
+"""The last row of the random part."""
+
+DIGITS = 3
+"""Digits of a standard error."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A table of several fits, which prints as text and shows as HTML in a notebook; made by `jaxlmm.table`.
+
+    Attributes
+    ----------
+    frame : pandas.DataFrame
+        The cells as text: rows part ("fixed", "random", "model"), term, statistic; one column per fit.
+    note : str
+        What stands in parentheses.
+
+    Examples
+    --------
+    >>> import jaxlmm
+    >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"))
+    >>> print(jaxlmm.table(fit).to_markdown().splitlines()[2])
+    | Intercept           | 1527.5 |
+    """
+
+    frame: pd.DataFrame
+    note: str
+
+    def to_text(self) -> str:
+        """For a terminal."""
+        return "\n".join([self._set("simple"), *([self.note] if self.note else [])])
+
+    def to_html(self) -> str:
+        """For a page; colours and fonts are the page's, so that it suits light and dark ones."""
+        caption = f"<p style='margin:0'><small>{self.note}</small></p>" if self.note else ""
+        return f"<div>{self._set('html')}{caption}</div>"
+
+    def to_latex(self) -> str:
+        """A tabular with booktabs' rules (`\\usepackage{booktabs}`)."""
+        return self._set("latex_booktabs")
+
+    def to_markdown(self) -> str:
+        """A pipe table, as GitHub and Quarto read it."""
+        return self._set("pipe", pipes=True)
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def __repr__(self) -> str:
+        return self.to_text()
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+    def _set(self, form: str, pipes: bool = False) -> str:
+        """All cells, set by tabulate as they are."""
+        tabulate = _tabulate()
+        below = self.frame.index.get_level_values("statistic") != "estimate"
+        terms = self.frame.index.get_level_values("term")
+        labels = ["" if under else str(term) for term, under in zip(terms, below, strict=True)]
+        rows = [[label, *cells] for label, cells in zip(labels, self.frame.to_numpy().tolist(), strict=True)]
+        header = ["", *map(str, self.frame.columns)]
+        if pipes:
+            rows = [[cell.replace("|", r"\|") for cell in row] for row in rows]
+            header = [cell.replace("|", r"\|") for cell in header]
+        align = ["left", *["right"] * (len(header) - 1)]
+        text = tabulate(rows, header, tablefmt=form, disable_numparse=True, colalign=align)
+        return str(text)
+
+
+def compared(fits: Mapping[str, Any], statistic: str, level: float, labels: Mapping[str, str] | None) -> Comparison:
+    """The table of some fits by name.
+
+    Raises
+    ------
+    DataError
+        When the statistic is not known, or a label is of no row.
+    """
+    if not isinstance(statistic, str) or statistic not in STATISTICS:
+        raise DataError(f"statistic={statistic!r} is not known; write " + ", ".join(map(repr, STATISTICS)))
+    _tabulate()
+    fixed = pd.concat({name: fit.tidy("fixed", level=level).set_index("term") for name, fit in fits.items()})
+    random = pd.concat({name: _by_label(fit.tidy("ran_pars")) for name, fit in fits.items()})
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for part, table in (("fixed", fixed), ("random", random)):
+        terms = dict.fromkeys(table.index.get_level_values(1))
+        for term in sorted(terms, key=lambda name: name == RESIDUAL):
+            own = table.xs(term, level=1).reindex(list(fits))
+            decimals = _decimals(own)
+            rows[part, term, "estimate"] = [_number(v, decimals) for v in own["estimate"]]
+            if part == "fixed" and statistic != "none":
+                rows[part, term, statistic] = [_below(row, statistic, decimals) for _, row in own.iterrows()]
+    for key, label in WHOLE.items():
+        rows["model", label, "estimate"] = [_whole(key, fit.glance()[key].iloc[0]) for fit in fits.values()]
+    for group in dict.fromkeys(name for fit in fits.values() for name in fit.n_groups.index):
+        counts = [f"{fit.n_groups[group]:,}" if group in fit.n_groups else "" for fit in fits.values()]
+        rows["model", f"Groups: {group}", "estimate"] = counts
+    index = pd.MultiIndex.from_tuples(list(rows), names=["part", "term", "statistic"])
+    frame = pd.DataFrame(list(rows.values()), index=index, columns=list(fits))
+    if labels:
+        unknown = [label for label in labels if label not in set(index.get_level_values("term"))]
+        if unknown:
+            known = ", ".join(map(repr, dict.fromkeys(index.get_level_values("term"))))
+            raise DataError(f"labels= names {unknown[0]!r}, which is no row of this table; its rows are {known}")
+        frame = frame.rename(index=dict(labels), level="term")
+    note = STATISTICS[statistic]
+    return Comparison(frame, f"{level:.3g} {note}" if statistic == "conf_int" else note)
+
+
+def coefficient_table(tidy: pd.DataFrame) -> pd.DataFrame:
+    """Fixed effects as maketables reads them: b, se, t, p, ci95l, ci95u by coefficient."""
+    names = {
+        "estimate": "b",
+        "std_error": "se",
+        "statistic": "t",
+        "p_value": "p",
+        "conf_low": "ci95l",
+        "conf_high": "ci95u",
+    }
+    return tidy.set_index("term").rename_axis("Coefficient")[list(names)].rename(columns=names).astype(float)
+
+
+def _by_label(table: pd.DataFrame) -> pd.DataFrame:
+    """Standard deviations and correlations with names for a reader: "Subject: SD Days"."""
+    labels = []
+    for group, term in zip(table["group"], table["term"], strict=True):
+        kind, name = str(term).split("__", 1)
+        if group == "Residual":
+            labels.append(RESIDUAL)
+            continue
+        labels.append(f"{group}: SD {name}" if kind == "sd" else f"{group}: correlation {name.replace('.', ', ')}")
+    return table.assign(term=labels).set_index("term")
+
+
+def _decimals(own: pd.DataFrame) -> int:
+    """So many that the smallest standard error of the row, or else number, has three digits."""
+    for column in ("std_error", "estimate"):
+        sizes = np.abs(own[column].to_numpy(dtype=float))
+        sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
+        if sizes.size:
+            return int(np.clip(DIGITS - 1 - np.floor(np.log10(sizes.min())), 0, 8))
+    return DIGITS
+
+
+def _number(value: float, decimals: int) -> str:
+    return "" if not np.isfinite(value) else f"{value:.{decimals}f}"
+
+
+def _below(row: pd.Series, statistic: str, decimals: int) -> str:
+    """What stands below an estimate; nothing where there is none."""
+    if not np.isfinite(row["estimate"]):
+        return ""
+    if statistic == "std_error":
+        return f"({_number(row['std_error'], decimals)})"
+    if statistic == "p_value":
+        return "(<0.001)" if row["p_value"] < 0.001 else f"({row['p_value']:.3f})"
+    return f"[{_number(row['conf_low'], decimals)}, {_number(row['conf_high'], decimals)}]"
+
+
+def _whole(key: str, value: Any) -> str:
+    if key == "reml":
+        return "REML" if value else "ML"
+    return f"{int(value):,}" if key == "nobs" else f"{value:.1f}"
+
+
+def _tabulate() -> Any:
+    try:
+        from tabulate import tabulate
+    except ImportError:
+        raise DataError("tables need tabulate; install it with pip install tabulate") from None
+    return tabulate
+
+
+def names_of(fits: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
+    """Fits by their names: "(1)", "(2)", ... for those without.
+
+    Raises
+    ------
+    DataError
+        When there is none, or something is no fit.
+    """
+    models = {f"({i + 1})": fit for i, fit in enumerate(fits)} | dict(named)
+    if not models:
+        raise DataError("no fit was given; write jaxlmm.table(fit1, fit2) or jaxlmm.table(first=fit1, second=fit2)")
+    for name, fit in models.items():
+        if not hasattr(fit, "glance"):
+            raise DataError(
+                f"{name} is of type {type(fit).__name__}, and a table is of fits; write jaxlmm.table(fit1, fit2)"
+            )
+    return models

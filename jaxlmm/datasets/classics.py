@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Factor:
-    """A categorical column: what it is, and its levels in order."""
+    """A categorical column: what it is, and its levels in order; without levels, the numbers of the file in their order."""
 
     about: str
-    levels: tuple[str, ...]
+    levels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,23 @@ CLASSICS: dict[str, Classic] = {
         "Box, G. E. P. and Tiao, G. C. (1973), Bayesian Inference in Statistical Analysis, Addison-Wesley, "
         "section 5.1.2.",
         {"Batch": Factor("batch", _letters("ABCDEF")), "Yield": "simulated yield, no unit"},
+    ),
+    "insteval": Classic(
+        "Marks that 2,972 students gave to the lectures of 1,128 lecturers at ETH Zurich, 73,421 in all",
+        "Evaluation forms of ETH Zurich, anonymous and subsampled, as in R's lme4: Bates, D., Maechler, M., Bolker, B. "
+        "and Walker, S. (2015), Fitting linear mixed-effects models using lme4, Journal of Statistical Software 67(1).",
+        {
+            "s": Factor("student", _numbers(1, 2972)),
+            "d": Factor("lecturer"),
+            "studage": Factor("age of the student in semesters of study (ordered in R, plain here)", tuple("2468")),
+            "lectage": Factor(
+                "age of the lecture: semesters since it was given, 1 the latest (ordered in R, plain here)",
+                _numbers(1, 6),
+            ),
+            "service": Factor("whether the lecture is held for another department (1)", tuple("01")),
+            "dept": Factor("department of the lecture", (*_numbers(1, 12), "14", "15")),
+            "y": "mark, 1 (poor) to 5 (very good)",
+        },
     ),
     "machines": Classic(
         "Productivity of 6 workers on 3 brands of machine, each pair tried 3 times",

@@ -145,11 +145,12 @@ def _generate(key: str, options: dict[str, Any]) -> pd.DataFrame:
 
 def _read(key: str, about: Classic) -> pd.DataFrame:
     factors = {column: f for column, f in about.columns.items() if isinstance(f, Factor)}
-    path = files("jaxlmm.datasets") / "data" / f"{key}.csv"
-    with path.open("r", encoding="utf-8") as file:
-        text = pd.read_csv(file, dtype=str)
+    folder = files("jaxlmm.datasets") / "data"
+    packed = (folder / f"{key}.csv.gz").is_file()
+    with (folder / (f"{key}.csv.gz" if packed else f"{key}.csv")).open("rb") as file:
+        text = pd.read_csv(file, dtype=str, compression="gzip" if packed else None)
     columns = {
-        column: pd.Categorical(text[column], list(factors[column].levels))
+        column: pd.Categorical(text[column], list(factors[column].levels) or sorted(set(text[column]), key=int))
         if column in factors
         else _number(text[column].tolist())
         for column in about.columns

@@ -1,0 +1,50 @@
+"""Sphinx: `sphinx-build -W docs build/docs`. Pages with code cells are run; notebooks are shown with the outputs they hold."""
+
+import shutil
+from pathlib import Path
+
+import jaxlmm
+
+HERE = Path(__file__).parent
+
+project = "jaxlmm"
+author = "The jaxlmm developers"
+copyright = "2026, The jaxlmm developers"
+version = release = jaxlmm.__version__
+
+extensions = [
+    "myst_nb",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx_copybutton",
+]
+exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+templates_path = ["_templates"]
+
+html_theme = "furo"
+html_title = "jaxlmm"
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
+html_theme_options = {"navigation_with_keys": True}
+
+myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
+myst_heading_anchors = 3
+nb_execution_mode = "cache"
+nb_execution_excludepatterns = ["notebooks/*"]
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_merge_streams = True
+
+autosummary_generate = True
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+numpydoc_xref_param_type = False
+nitpicky = False
+
+# Notebooks live with their jupytext pairs beside this folder; Sphinx reads what is below its own.
+(HERE / "notebooks").mkdir(exist_ok=True)
+for notebook in (HERE.parent / "notebooks").glob("*.ipynb"):
+    shutil.copyfile(notebook, HERE / "notebooks" / notebook.name)

@@ -21,7 +21,7 @@ def volcano(many: Any, term: str, alpha: float = 0.05, labels: int = 10, ax: Any
     alpha : float
         Bound of the adjusted p-values (Benjamini & Hochberg's, see `ManyFits.frame`).
     labels : int
-        How many responses of the smallest p-values to name.
+        How many responses of the smallest p-values to name; a name that would cover one before it is left out.
     ax : Axes, optional
         Where to draw.
 
@@ -46,17 +46,16 @@ def volcano(many: Any, term: str, alpha: float = 0.05, labels: int = 10, ax: Any
     table = data.volcano(many, term)
     found = table["p_adjusted"] <= alpha
     ax = style.one_axes(ax, (5.6, 4.6))
-    points = style.dense(len(table))
-    ax.scatter(table.loc[~found, "estimate"], table.loc[~found, "minus_log10_p"], color=style.GREY, **points)
-    ax.scatter(table.loc[found, "estimate"], table.loc[found, "minus_log10_p"], color=style.SECOND, **points)
-    for _, row in table.nlargest(labels, "minus_log10_p").iterrows():
-        place = (row["estimate"], row["minus_log10_p"])
-        ax.annotate(str(row["response"]), place, xytext=(4, 2), textcoords="offset points", fontsize="x-small")
+    for rows, colour in ((table[~found], style.GREY), (table[found], style.SECOND)):
+        ax.scatter(rows["estimate"], rows["minus_log10_p"], color=colour, **style.dense(len(rows)))
     ax.axvline(0.0, color=style.GREY, linewidth=0.8, linestyle="--")
     ax.set_xlabel(term)
     ax.set_ylabel("−log₁₀ p")
     ax.set_title(f"{int(found.sum())} of {len(table)} with adjusted p ≤ {alpha:g}", fontsize="medium")
     style.plain(ax)
+    ax.margins(x=0.18)  # room for names
+    strongest = table.nlargest(labels, "minus_log10_p")
+    style.name_points(ax, strongest["estimate"], strongest["minus_log10_p"], strongest["response"])
     return ax
 
 

@@ -6,7 +6,7 @@ that they differ in print, too. Fonts, sizes and backgrounds are left to the use
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -101,3 +101,18 @@ def level_axis(ax: Any, positions: np.ndarray, labels: Sequence[Any], most: int 
     else:
         ax.set_yticks([])
     ax.set_ylim(float(np.min(positions)) - 0.8, float(np.max(positions)) + 0.8)
+
+
+def name_points(ax: Any, x: Iterable[float], y: Iterable[float], names: Iterable[Any]) -> None:
+    """Names beside points, away from x = 0, in order of importance: one that would cover an earlier one is left out."""
+    covered: list[Any] = []
+    for left, height, name in zip(x, y, names, strict=True):
+        side = "right" if left < 0 else "left"
+        offset = (-4 if left < 0 else 4, 2)
+        place = {"xytext": offset, "textcoords": "offset points", "ha": side, "fontsize": "x-small"}
+        text = ax.annotate(str(name), (left, height), **place)
+        box = text.get_window_extent()
+        if any(box.overlaps(other) for other in covered):
+            text.remove()
+        else:
+            covered.append(box)

@@ -114,11 +114,10 @@ def compared(fits: Mapping[str, Any], statistic: str, level: float, labels: Mapp
         raise DataError(f"statistic={statistic!r} is not known; write " + ", ".join(map(repr, STATISTICS)))
     _tabulate()
     fixed = pd.concat({name: fit.tidy("fixed", level=level).set_index("term") for name, fit in fits.items()})
-    random = pd.concat({name: _by_label(fit.tidy("ran_pars")) for name, fit in fits.items()})
+    random = pd.concat({name: _by_label(fit.tidy("ran_pars"), fit.n_groups.index) for name, fit in fits.items()})
     rows: dict[tuple[str, str, str], list[str]] = {}
     for part, table in (("fixed", fixed), ("random", random)):
-        terms = dict.fromkeys(table.index.get_level_values(1))
-        for term in sorted(terms, key=lambda name: name == RESIDUAL):
+        for term in _in_order(table) if part == "random" else dict.fromkeys(table.index.get_level_values(1)):
             own = table.xs(term, level=1).reindex(list(fits))
             decimals = _decimals(own)
             rows[part, term, "estimate"] = [_number(v, decimals) for v in own["estimate"]]
@@ -154,16 +153,30 @@ def coefficient_table(tidy: pd.DataFrame) -> pd.DataFrame:
     return tidy.set_index("term").rename_axis("Coefficient")[list(names)].rename(columns=names).astype(float)
 
 
-def _by_label(table: pd.DataFrame) -> pd.DataFrame:
-    """Standard deviations and correlations with names for a reader: "Subject: SD Days"."""
-    labels = []
-    for group, term in zip(table["group"], table["term"], strict=True):
-        kind, name = str(term).split("__", 1)
-        if group == "Residual":
-            labels.append(RESIDUAL)
-            continue
-        labels.append(f"{group}: SD {name}" if kind == "sd" else f"{group}: correlation {name.replace('.', ', ')}")
-    return table.assign(term=labels).set_index("term")
+def _by_label(table: pd.DataFrame, factors: pd.Index) -> pd.DataFrame:
+    """Standard deviations and correlations with names for a reader: "Subject: SD Days".
+
+    The second term of a factor has lme4's name, "Subject.1". It goes by its factor's, so that fits with `|` and with `||`
+    share rows, unless two rows would have one name.
+    """
+    kinds, names = zip(*(str(term).split("__", 1) for term in table["term"]), strict=True)
+    given = [str(group) for group in table["group"]]
+    groups = [g if g in factors or g == "Residual" else g.rsplit(".", 1)[0] for g in given]
+    if len(set(zip(groups, kinds, names, strict=True))) < len(groups):
+        groups = given
+    labels = [
+        RESIDUAL if g == "Residual" else f"{g}: SD {n}" if kind == "sd" else f"{g}: correlation {n.replace('.', ', ')}"
+        for g, kind, n in zip(groups, kinds, names, strict=True)
+    ]
+    return table.assign(term=labels, group=groups, kind=kinds).set_index("term")
+
+
+def _in_order(random: pd.DataFrame) -> list[str]:
+    """Rows of the random part: factor by factor as they come, standard deviations before correlations, the residual last."""
+    once = random[~random.index.get_level_values(1).duplicated()]
+    came = {group: i for i, group in enumerate(dict.fromkeys(once["group"]))}
+    keys = [(g == "Residual", came[g], kind != "sd") for g, kind in zip(once["group"], once["kind"], strict=True)]
+    return [once.index[i][1] for i in sorted(range(len(keys)), key=keys.__getitem__)]
 
 
 def _decimals(own: pd.DataFrame) -> int:

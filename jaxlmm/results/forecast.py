@@ -148,6 +148,8 @@ def grown(distinct: int, seen: int, share: float) -> int:
         return float(total * -np.expm1(-seen / total) - distinct)
 
     low, high = np.log(distinct), np.log(1e4 * seen)
+    if excess(low) >= 0:  # every level was seen so often that no further one is left, to the last bit
+        return distinct
     if excess(high) < 0:
         return round(distinct * share)
     total = np.exp(brentq(excess, low, high))

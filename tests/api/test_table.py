@@ -29,6 +29,19 @@ def test_cells_are_lme4s_numbers(fits: dict[str, Any]) -> None:
     assert frame.loc[("model", "Groups: Subject", "estimate")].tolist() == ["18", "18"]
 
 
+def test_terms_of_one_factor_share_rows(fits: dict[str, Any]) -> None:
+    """lme4 names the second term of `(Days || Subject)` Subject.1, and prints 25.05, 5.99 and 25.57."""
+    apart = jaxlmm.lmer("Reaction ~ Days + (Days || Subject)", jaxlmm.load_dataset("sleepstudy"))
+    random = jaxlmm.table(apart, fits["slopes"]).frame.loc["random"].droplevel("statistic")
+    assert random.index.tolist() == [
+        "Subject: SD Intercept",
+        "Subject: SD Days",
+        "Subject: correlation Intercept, Days",
+        "Residual SD",
+    ]
+    assert random["(1)"].tolist() == ["25.05", "5.99", "", "25.57"]
+
+
 @pytest.mark.parametrize("statistic", ["conf_int", "p_value", "none"])
 def test_statistics(fits: dict[str, Any], statistic: str) -> None:
     frame = jaxlmm.table(*fits.values(), statistic=statistic).frame

@@ -195,7 +195,11 @@ def test_many(many: Any) -> None:
     table = plot.data.volcano(many, "Days").set_index("response")
     own = many.frame[many.frame["term"] == "Days"].set_index("response")
     np.testing.assert_allclose(10.0 ** -table["minus_log10_p"], own["p_value"])
-    assert len(plot.volcano(many, "Days", labels=4).texts) == 4
+    named = plot.volcano(many, "Days", labels=len(table)).texts
+    assert named[0].get_text() == table["minus_log10_p"].idxmax()
+    boxes = [text.get_window_extent() for text in named]
+    assert 1 < len(boxes) <= len(table)
+    assert not any(box.overlaps(other) for i, box in enumerate(boxes) for other in boxes[:i])
     fractions = plot.data.variance_fractions(many).pivot(index="response", columns="component", values="fraction")
     wide = many.variance_fractions()
     np.testing.assert_allclose(fractions.loc[wide.index, list(wide.columns)], wide)

@@ -267,6 +267,8 @@ def test_the_dry_run(file: Path) -> None:
     whole = jaxlmm.plan("y ~ 1 + (1 | g)", big)
     assert whole.rows == 600_000
     assert whole.levels["g"] == pytest.approx(50_000, rel=0.02)
+    for n in (40, 1000, 3000, 5000):  # all of them in the sample, many times
+        assert jaxlmm.plan("y ~ 1 + (1 | g)", big.assign(g=big["g"] % n)).levels == {"g": n}
 
 
 def test_likelihood_ratios(file: Path) -> None:

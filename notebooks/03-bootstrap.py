@@ -1,0 +1,123 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Parametric bootstrap at scale
+#
+# Draw new responses from the fitted model, fit each of them, look at the estimates: nothing assumed but the model. With
+# lme4's `bootMer` ten thousand replicates are a coffee break or a night. Here the replicates are lanes of one program.
+#
+# The same code runs on a GPU: JAX picks it by itself where one is installed (`pip install "jax[cuda12]"`), and the draws
+# are the same numbers, since every replicate has a random key of its own. This page was run on two CPU cores.
+
+# %%
+import time
+
+import jax
+
+import jaxlmm
+
+jax.devices()
+
+# %%
+sleepstudy = jaxlmm.load_dataset("sleepstudy")
+fit = jaxlmm.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy)
+
+# %% [markdown]
+# ## Ten thousand replicates
+
+# %% nbmake={"mock": {"REPLICATES": 500}}
+REPLICATES = 10_000
+
+# %%
+begin = time.perf_counter()
+draws = fit.bootstrap(REPLICATES, seed=1)
+print(f"{time.perf_counter() - begin:.1f} s, compilation included")
+draws
+
+# %%
+begin = time.perf_counter()
+fit.bootstrap(REPLICATES, seed=2)
+print(f"{time.perf_counter() - begin:.1f} s, compiled")
+
+# %% [markdown]
+# Every replicate is a row: its status, objective and all estimates. Nothing is hidden: replicates that failed to converge
+# would be counted above and stay in the table as such.
+
+# %%
+draws.frame.head(3).round(2)
+
+# %%
+draws.summary().round(3)
+
+# %% [markdown]
+# ## Intervals
+
+# %%
+draws.conf_int().round(2)
+
+# %% [markdown]
+# `level=` sets another coverage. The density of each parameter, with its interval and the estimate that the replicates
+# were drawn from:
+
+# %%
+jaxlmm.plot.bootstrap_density(draws);
+
+# %% [markdown]
+# The correlation of intercepts and slopes piles up at ±1: those are singular fits, and they are part of the answer.
+# Centred and scaled, all parameters beside each other:
+
+# %%
+jaxlmm.plot.bootstrap_ridgeline(draws);
+
+# %%
+jaxlmm.plot.bootstrap_correlation(draws);
+
+# %% [markdown]
+# ## Any statistic
+#
+# `statistic=` is a function of the table of estimates. The share of the drivers who get faster, if slopes are normal:
+
+# %%
+from scipy import stats
+
+
+def share_faster(estimates):
+    return {"share": stats.norm.cdf(0, estimates["Days"], estimates["sd__Days|Subject"])}
+
+
+fit.bootstrap(REPLICATES, seed=1, statistic=share_faster).conf_int().loc[["share"]].round(3)
+
+# %% [markdown]
+# ## Whole subjects instead of the model
+#
+# `kind="cases"` draws whole drivers with replacement, and so does not believe the normal distributions. BCa intervals
+# correct for bias and skewness.
+
+# %%
+cases = fit.bootstrap(REPLICATES, seed=1, kind="cases")
+cases.conf_int("bca").round(2)
+
+# %% [markdown]
+# ## A long run that may be killed
+#
+# With a folder for checkpoints, a run that is stopped goes on where it was, with the same numbers; `append` adds
+# replicates to a finished one.
+
+# %%
+import tempfile
+
+with tempfile.TemporaryDirectory() as folder:
+    first = fit.bootstrap(REPLICATES // 2, seed=1, checkpoint=folder)
+    again = fit.bootstrap(REPLICATES // 2, seed=1, checkpoint=folder)  # read, not computed
+first.frame.equals(again.frame), len(first.append(100).frame)

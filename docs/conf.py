@@ -1,4 +1,4 @@
-"""Sphinx: `sphinx-build -W docs build/docs`. Pages with code cells are run; notebooks are shown with the outputs they hold."""
+"""Sphinx: `sphinx-build -W docs build/docs`. Code cells of pages are run; notebooks keep the outputs that they hold."""
 
 import shutil
 from pathlib import Path
@@ -19,6 +19,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
     "sphinx_copybutton",
+    "sphinx_design",
 ]
 exclude_patterns = ["_build", "**.ipynb_checkpoints"]
 templates_path = ["_templates"]
@@ -29,7 +30,7 @@ html_static_path = ["_static"]
 html_css_files = ["wide.css"]
 html_theme_options = {"navigation_with_keys": True}
 
-myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
+myst_enable_extensions = ["colon_fence", "dollarmath", "amsmath", "deflist"]
 myst_heading_anchors = 3
 nb_execution_mode = "cache"
 nb_execution_excludepatterns = ["notebooks/*"]

@@ -91,6 +91,20 @@ def n_columns(terms: tuple[Structure, ...]) -> int:
 
 
 @functools.cache
+def covarying(structure: Structure) -> np.ndarray:
+    """Which two effects (k, k) of a term may be correlated: those whose rows of Λ meet in a column."""
+    filled = np.zeros((structure.size, structure.size), dtype=int)
+    filled[structure.positions()] = 1
+    return (filled @ filled.T > 0) & ~np.eye(structure.size, dtype=bool)
+
+
+@functools.cache
+def correlated_pairs(structure: Structure) -> list[tuple[int, int]]:
+    """The pairs i < j of effects that may be correlated, in the order of lme4's tables."""
+    return [(int(i), int(j)) for i, j in zip(*np.nonzero(np.triu(covarying(structure))), strict=True)]
+
+
+@functools.cache
 def positions(terms: tuple[Structure, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of a factor's Λ (block diagonal over its terms) that its θ fills."""
     rows, columns, offset = [], [], 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jaxlmm.covariance import STRUCTURES
+from jaxlmm.covariance import STRUCTURES, covarying
 from jaxlmm.design.arrays import Design, RandomEffects
 from jaxlmm.design.build import FactorTerms, Frame, TermColumns
 
@@ -38,7 +38,7 @@ def reductions(frame: Frame) -> list[Reduction]:
         term = frame.factors[f].terms[t]
         group = term.source.strip("()").split("|")[-1].strip()
         effects = [(name, tuple(range(own.start, own.stop))) for name, own in term.matrix.terms]
-        if term.structure.name == "diag":
+        if not covarying(term.structure).any():
             answer += [
                 Reduction(f"(1 | {group})" if name == "1" else f"{name} in (0 + {name} | {group})", f, t, columns)
                 for name, columns in effects

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxlmm.covariance import Structure
+from jaxlmm.covariance import Structure, covarying
 
 
 class Directions(NamedTuple):
@@ -46,7 +46,7 @@ def directions(terms: tuple[Structure, ...], lam: np.ndarray) -> Iterator[Direct
     """Singular values and directions of each term of a factor Λ (R, k, k)."""
     for term, block in zip(terms, term_slices(terms), strict=True):
         own = lam[:, block, block]
-        if term.name == "diag":
+        if not covarying(term).any():
             turn = np.broadcast_to(np.eye(term.size), own.shape)
             yield Directions(block, True, np.abs(np.einsum("rii->ri", own)), turn)
         else:

@@ -26,7 +26,7 @@ from jaxlmm.errors import FormulaError
 from jaxlmm.formula.groups import grouping_factors
 from jaxlmm.formula.parser import Bar, Parsed, leaves, parse, position_of, terms_of
 from jaxlmm.formula.spelling import read_factor
-from jaxlmm.formula.tokens import FactorToken
+from jaxlmm.formula.tokens import COVARIANCES, FactorToken
 from jaxlmm.formula.where import Where, quote
 
 CALL = re.compile(r"\s*(?:[\w.]+\s*(?:<-|=)\s*)?(?:lme4::|lmerTest::|jaxlmm\.|smf\.)?(?P<name>g?lmer|lme|mixedlm)\s*\(")
@@ -296,12 +296,12 @@ def expand(bar: Bar, text: str) -> Iterator[RandomEffectsTerm]:
         )
     whole = simple(effects)
     parts = [simple([term]) for term in whole] if bar.symbol == "||" else [whole]
-    covariance = "diag" if bar.covariance in ("zerocorr", "diag") else "us"
+    covariance = COVARIANCES[bar.covariance] if bar.covariance else "us"
     groups = grouping_factors(bar.group, text)
     for part in parts:
         for group in groups:
             written = f"({write_effects(part)} | {':'.join(map(quote, group))})"
-            source = f"zerocorr{written}" if covariance == "diag" else written
+            source = {"us": written, "diag": f"zerocorr{written}"}.get(covariance, f"{covariance}{written}")
             yield RandomEffectsTerm(part, group, covariance, source)
 
 

@@ -25,7 +25,9 @@ from jaxlmm.formula.where import Where
 
 Kind = Token.Kind
 OPERATORS = ("**", "||", "~", "|", "+", "-", "*", "/", ":", "^")
-COVARIANCES = ("zerocorr", "diag", "us")
+COVARIANCES = {"us": "us", "zerocorr": "diag", "diag": "diag"}
+"""Words around a random-effects term, and the covariance structure that each asks for."""
+
 RESERVED_COVARIANCES = ("cs", "ar1")
 
 _CALLED = re.compile(r"([^\W\d]\w*)\s*\(")

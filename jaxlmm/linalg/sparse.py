@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -84,7 +85,7 @@ class _Compressed:
         self._parts = [_rows(matrix, a, b) for a, b in itertools.pairwise(ends)]
 
     def product(self, vectors: np.ndarray) -> np.ndarray:
-        flat = np.ascontiguousarray(vectors).reshape(-1, vectors.shape[-1])
+        flat = np.ascontiguousarray(vectors).reshape(math.prod(vectors.shape[:-1]), vectors.shape[-1])
         if self._whole.nnz * flat.shape[1] < ALONE:
             return self._whole @ flat
         return np.concatenate(list(_pool().map(lambda part: part @ flat, self._parts)))

@@ -321,8 +321,8 @@ class System:
 
 
 def join(parts: Parts) -> Any:
-    """Parts (levels, k, r) as vectors (N, r)."""
-    flat = [part.reshape(-1, part.shape[-1]) for part in parts]
+    """Parts (levels, k, r) as vectors (N, r); r may be zero, where nothing is deflated."""
+    flat = [part.reshape(part.shape[0] * part.shape[1], part.shape[2]) for part in parts]
     return flat[0] if len(flat) == 1 else namespace(flat[0]).concatenate(flat)
 
 
@@ -343,7 +343,8 @@ def _all(block: Any, vectors: Any) -> Any:
 def _added(total: SparseBlocks, vectors: Any) -> Any:
     """Vectors (L, k, r) added up over the levels of an ancestor."""
     n, k, r = vectors.shape
-    return total.times(vectors.reshape(n, 1, k * r)).reshape(-1, k, r)
+    added = total.times(vectors.reshape(n, 1, k * r))
+    return added.reshape(added.shape[0], k, r)
 
 
 def _summing(ancestor: np.ndarray, n_levels: int) -> SparseBlocks:

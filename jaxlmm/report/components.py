@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from jaxlmm.covariance import Structure
+from jaxlmm.covariance import Structure, correlated_pairs
 from jaxlmm.errors import DataError
 from jaxlmm.report.record import Fitted
 
@@ -69,13 +69,10 @@ def varcorr(fitted: Fitted) -> pd.DataFrame:
         covariance = sigma**2 * term.lambda_ @ term.lambda_.T
         sd = np.sqrt(np.diagonal(covariance))
         rows += [(term.group, name, None, covariance[i, i], sd[i]) for i, name in enumerate(term.names)]
-        if term.structure.name == "diag":
-            continue
-        for i in range(len(term.names)):
-            for j in range(i + 1, len(term.names)):
-                scale = sd[i] * sd[j]
-                correlation = covariance[j, i] / scale if scale > 0 else np.nan
-                rows.append((term.group, term.names[i], term.names[j], covariance[j, i], correlation))
+        for i, j in correlated_pairs(term.structure):
+            scale = sd[i] * sd[j]
+            correlation = covariance[j, i] / scale if scale > 0 else np.nan
+            rows.append((term.group, term.names[i], term.names[j], covariance[j, i], correlation))
     rows.append(("Residual", None, None, sigma**2, sigma))
     table = pd.DataFrame(rows, columns=["grp", "var1", "var2", "vcov", "sdcor"])
     # One marker of what is missing, whatever pandas makes of a column of None and of one of None and text.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from jaxlmm.covariance import lambda_lanes, n_theta
+from jaxlmm.covariance import covarying, lambda_lanes, n_theta
 from jaxlmm.design import Frame
 from jaxlmm.fit import LaneFits
 from jaxlmm.report.components import TermEstimate
@@ -40,9 +40,9 @@ def lane_deviations(frame: Frame, fits: LaneFits) -> dict[str, np.ndarray]:
         sd = np.sqrt(np.einsum("rii->ri", covariance))
         for i, name in enumerate(term.names):
             found[f"sd__{name}|{term.group}"] = sd[:, i]
-            if term.structure.name == "diag":
-                continue
             for j in range(i + 1, len(term.names)):
+                if not covarying(term.structure)[i, j]:
+                    continue
                 scale = sd[:, i] * sd[:, j]
                 value = covariance[:, j, i] / np.where(scale > 0, scale, 1.0)
                 found[f"cor__{name}.{term.names[j]}|{term.group}"] = np.where(scale > 0, value, np.nan)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from jaxlmm.covariance import covarying
 from jaxlmm.inference import Method
 from jaxlmm.report.components import terms
 from jaxlmm.report.numbers import aligned, p_value, significant
@@ -183,14 +184,15 @@ def _distribution(method: Method) -> str:
 def _random_table(fitted: Fitted) -> pd.DataFrame:
     """Group, effect, variance, standard deviation and correlations with the effects above."""
     rows, sigma = [], fitted.fit.sigma
-    widest = max((t.structure.size for t in terms(fitted) if t.structure.name != "diag"), default=1)
+    widest = max((t.structure.size for t in terms(fitted) if covarying(t.structure).any()), default=1)
     for term in terms(fitted):
         covariance = sigma**2 * term.lambda_ @ term.lambda_.T
         sd = np.sqrt(np.diagonal(covariance))
         for i, name in enumerate(term.names):
+            free = covarying(term.structure)[i, :i]
             correlations = [
-                f"{covariance[i, j] / (sd[i] * sd[j]):.2f}" if sd[i] * sd[j] > 0 else "nan"
-                for j in range(i if term.structure.name != "diag" else 0)
+                "" if not free[j] else f"{covariance[i, j] / (sd[i] * sd[j]):.2f}" if sd[i] * sd[j] > 0 else "nan"
+                for j in range(i if free.any() else 0)
             ]
             rows.append(
                 (term.group if i == 0 else "", name, covariance[i, i], sd[i], *_padded(correlations, widest - 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from jaxlmm.covariance import covarying
 from jaxlmm.errors import DataError, DesignError
 from jaxlmm.inference import Method, p_values, standard_errors, variance_covariance, wald_interval
 from jaxlmm.report.components import ranef_long, terms
@@ -98,9 +99,9 @@ def _parameters(fitted: Fitted) -> pd.DataFrame:
         sd = np.sqrt(np.diagonal(covariance))
         for i, name in enumerate(term.names):
             rows.append((term.group, f"sd__{name}", sd[i]))
-            if term.structure.name == "diag":
-                continue
             for j in range(i + 1, len(term.names)):
+                if not covarying(term.structure)[i, j]:
+                    continue
                 scale = sd[i] * sd[j]
                 value = covariance[j, i] / scale if scale > 0 else np.nan
                 rows.append((term.group, f"cor__{name}.{term.names[j]}", value))

@@ -170,6 +170,23 @@ def test_a_factor_that_explains_nothing() -> None:
     np.testing.assert_allclose(ours.varcorr["vcov"], exact.varcorr["vcov"], atol=0.02)
 
 
+def test_a_zero_variance_leaves_nothing_to_deflate() -> None:
+    """The matrix of 20 levels without variance is the identity: no dominant directions, and every question has its answer."""
+    rng = np.random.default_rng(1)
+    g, h, x = rng.integers(0, 40, 300), rng.integers(0, 20, 300), rng.normal(size=300)
+    rows = pd.DataFrame({"g": g, "h": h, "x": x, "y": x + rng.normal(0, 0.6, 40)[g] + rng.normal(size=300)})
+    ours, exact = jaxlmm.lmer(INTERCEPTS, rows, control=KRYLOV), jaxlmm.lmer(INTERCEPTS, rows)
+    assert ours.is_singular
+    assert exact.is_singular
+    assert ours.objective == pytest.approx(exact.objective, abs=1e-6)
+    np.testing.assert_allclose(ours.bse, exact.bse, rtol=1e-5)
+    np.testing.assert_allclose(ours.ranef(condvar=True)["std_error"], exact.ranef(condvar=True)["std_error"], atol=1e-4)
+    assert ours.monte_carlo is not None
+    assert ours.monte_carlo.error < CLOSE
+    predicted = (fit.predict(rows.head(3), interval="prediction") for fit in (ours, exact))
+    np.testing.assert_allclose(*predicted, atol=1e-3)
+
+
 def test_variances_far_from_the_start() -> None:
     """A round is made anew where θ leaves the place that it was made for; variances of a million residual ones are right."""
     rows, size = table("random", 0), 1e3

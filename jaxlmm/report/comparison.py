@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from tabulate import tabulate
 
 from jaxlmm.errors import DataError
+from jaxlmm.report.numbers import left_said
 
 STATISTICS = {
     "std_error": "standard errors in parentheses",
@@ -88,7 +90,6 @@ class Comparison:
 
     def _set(self, form: str, pipes: bool = False) -> str:
         """All cells, set by tabulate as they are."""
-        tabulate = _tabulate()
         below = self.frame.index.get_level_values("statistic") != "estimate"
         terms = self.frame.index.get_level_values("term")
         labels = ["" if under else str(term) for term, under in zip(terms, below, strict=True)]
@@ -98,8 +99,8 @@ class Comparison:
             rows = [[cell.replace("|", r"\|") for cell in row] for row in rows]
             header = [cell.replace("|", r"\|") for cell in header]
         align = ["left", *["right"] * (len(header) - 1)]
-        text = tabulate(rows, header, tablefmt=form, disable_numparse=True, colalign=align)
-        return str(text)
+        text = str(tabulate(rows, header, tablefmt=form, disable_numparse=True, colalign=align))
+        return left_said(text) if form == "html" else text
 
 
 def compared(fits: Mapping[str, Any], statistic: str, level: float, labels: Mapping[str, str] | None) -> Comparison:
@@ -112,7 +113,6 @@ def compared(fits: Mapping[str, Any], statistic: str, level: float, labels: Mapp
     """
     if not isinstance(statistic, str) or statistic not in STATISTICS:
         raise DataError(f"statistic={statistic!r} is not known; write " + ", ".join(map(repr, STATISTICS)))
-    _tabulate()
     fixed = pd.concat({name: fit.tidy("fixed", level=level).set_index("term") for name, fit in fits.items()})
     random = pd.concat({name: _by_label(fit.tidy("ran_pars"), fit.n_groups.index) for name, fit in fits.items()})
     rows: dict[tuple[str, str, str], list[str]] = {}
@@ -208,14 +208,6 @@ def _whole(key: str, value: Any) -> str:
     if key == "reml":
         return "REML" if value else "ML"
     return f"{int(value):,}" if key == "nobs" else f"{value:.1f}"
-
-
-def _tabulate() -> Any:
-    try:
-        from tabulate import tabulate
-    except ImportError:
-        raise DataError("tables need tabulate; install it with pip install tabulate") from None
-    return tabulate
 
 
 def names_of(fits: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:

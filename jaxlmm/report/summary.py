@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from tabulate import tabulate
 
 from jaxlmm.covariance import covarying
 from jaxlmm.inference import Method
 from jaxlmm.report.components import terms
-from jaxlmm.report.numbers import aligned, p_value, significant
+from jaxlmm.report.numbers import aligned, left_said, p_value, significant
 from jaxlmm.report.record import Fitted
 from jaxlmm.report.rows import fitted_values, response
 from jaxlmm.report.tidy import coefficients
@@ -67,9 +68,9 @@ class Summary:
             f"<p><b>{html.escape(self.title)}</b></p>",
             f"<table>{rows}</table>",
             "<p><b>Random effects</b></p>",
-            _html(self.random),
+            _html(self.random, 2),
             f"<p><b>{html.escape(self.fixed_title)}</b></p>",
-            _html(self.fixed),
+            _html(self.fixed, 1),
             *(f"<p style='margin:0'>{html.escape(note)}</p>" for note in self.notes),
         ]
         return f"<div>{''.join(parts)}</div>"
@@ -236,5 +237,8 @@ def _text(table: pd.DataFrame) -> str:
     return "\n".join("  ".join(row).rstrip() for row in zip(*columns, strict=True))
 
 
-def _html(table: pd.DataFrame) -> str:
-    return table.to_html(index=False, border=0, escape=True)
+def _html(table: pd.DataFrame, labels: int) -> str:
+    """As HTML: the first columns are labels, the others numbers to be read by their right ends; colours are the page's."""
+    align = ["left"] * labels + ["right"] * (table.shape[1] - labels)
+    rows = table.astype(str).to_numpy().tolist()
+    return left_said(str(tabulate(rows, list(table.columns), tablefmt="html", disable_numparse=True, colalign=align)))

@@ -196,7 +196,7 @@ def profile_density(profile: Any, parameters: str | Sequence[str] | None = None)
 
 
 def influence(influence: Any, number: int = 20) -> pd.DataFrame:
-    """Cook's distance and the largest |DFBETAS| of the most influential levels: level, cooks_distance, dfbetas, term.
+    """Cook's distance and the largest absolute DFBETAS of the most influential levels: level, cooks_distance, dfbetas, term.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Print what README shows: `python benchmarks/readme.py`."""
+"""Print what README and docs/tour.md show: `python benchmarks/readme.py`."""
 
 import os
 import tempfile

@@ -1,0 +1,40 @@
+"""The pages know every public name, and the gallery every plot."""
+
+import inspect
+import re
+from pathlib import Path
+
+import jaxlmm
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def _listed(module: str) -> set[str]:
+    """The names that the reference lists under a module."""
+    text = (DOCS / "reference" / "index.rst").read_text()
+    blocks = re.split(r"^\.\. currentmodule:: ", text, flags=re.M)[1:]
+    own = [block.split("\n", 1)[1] for block in blocks if block.split("\n", 1)[0].strip() == module]
+    return {name for block in own for name in re.findall(r"^   (\w+)$", block, flags=re.M)}
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    assert _listed("jaxlmm") == set(jaxlmm.__all__) - {"plot"}
+    drawn = {name for name in jaxlmm.plot.__all__ if name != "data"}
+    assert _listed("jaxlmm.plot") == drawn
+    data = {name for name in jaxlmm.plot.data.__all__ if inspect.isfunction(getattr(jaxlmm.plot.data, name))}
+    assert _listed("jaxlmm.plot.data") == data
+    named = set(jaxlmm.datasets.__all__) - {"load_dataset"}
+    assert _listed("jaxlmm.datasets") == named
+
+
+def test_every_plot_is_in_the_gallery() -> None:
+    text = (DOCS / "gallery.md").read_text()
+    for name in set(jaxlmm.plot.__all__) - {"data"}:
+        assert f"jaxlmm.plot.{name}(" in text, name
+
+
+def test_links_between_pages_and_files() -> None:
+    root = DOCS.parent
+    for page in [root / "README.md", root / "CONTRIBUTING.md"]:
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert link.startswith("http") or (root / link).exists(), (page.name, link)

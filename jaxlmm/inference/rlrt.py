@@ -53,6 +53,10 @@ class RestrictedTest(NamedTuple):
     std_error: float
     draws: np.ndarray
 
+    def __repr__(self) -> str:
+        error = f" ± {self.std_error:.2g}" if self.std_error else ""
+        return f"<RestrictedTest: statistic {self.statistic:.4g}, p-value {self.p_value:.4g}{error} of {len(self.draws)} draws>"
+
 
 def exact_test(model: Model, fit: Fit, n: int, seed: int) -> RestrictedTest:
     """Test by `n` draws of the null distribution.

@@ -40,7 +40,7 @@ def table(
     Raises
     ------
     DataError
-        When there is no fit, an argument is not known, or tabulate is not installed.
+        When there is no fit, or an argument is not known.
 
     Examples
     --------
@@ -56,8 +56,8 @@ def table(
     days of deprivation                         10.467    10.467
                                                (0.804)   (1.546)
     Subject: SD Intercept                        37.12     24.74
-    Subject: correlation Intercept, Days                  0.066
     Subject: SD Days                                       5.92
+    Subject: correlation Intercept, Days                  0.066
     Residual SD                                 30.99     25.59
     Rows                                          180       180
     Log-likelihood                             -893.2    -871.8

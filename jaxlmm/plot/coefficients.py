@@ -63,7 +63,7 @@ def coefficients(
         ax.scatter(own["estimate"], y, color=colour, marker=marker, s=28, zorder=3, label=model)
     ax.set_yticks([row[term] for term in reversed(shown)], list(reversed(shown)))
     ax.set_ylim(-0.6, len(shown) - 0.4)
-    ax.set_xlabel(f"estimate, {level:.3g} interval")
+    ax.set_xlabel(f"estimate, {100 * level:.3g} % interval")
     if len(models) > 1:
         ax.legend(frameon=False, fontsize="small")
     style.plain(ax)

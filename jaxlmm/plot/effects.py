@@ -63,7 +63,7 @@ def caterpillar(
         ordered = own.sort_values("position")
         style.level_axis(panel, ordered["position"].to_numpy(), ordered["level"])
         panel.set_title(name)
-        panel.set_xlabel(f"conditional mode, {level:.3g} interval")
+        panel.set_xlabel(f"conditional mode, {100 * level:.3g} % interval")
         style.plain(panel)
     axes[0].set_ylabel(table["group"].iloc[0])
     return style.answered(axes)

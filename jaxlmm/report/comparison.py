@@ -137,7 +137,7 @@ def compared(fits: Mapping[str, Any], statistic: str, level: float, labels: Mapp
             raise DataError(f"labels= names {unknown[0]!r}, which is no row of this table; its rows are {known}")
         frame = frame.rename(index=dict(labels), level="term")
     note = STATISTICS[statistic]
-    return Comparison(frame, f"{level:.3g} {note}" if statistic == "conf_int" else note)
+    return Comparison(frame, f"{100 * level:.3g} % {note}" if statistic == "conf_int" else note)
 
 
 def coefficient_table(tidy: pd.DataFrame) -> pd.DataFrame:

@@ -13,6 +13,7 @@ def built(id: str, *words: str, **arguments) -> Row:
 # fmt: off
 SPELLINGS = [
     fit("lmer, REML", MODEL, DataError, "'REML'", "reml=False", REML=False),
+    fit("lmer, plan", MODEL, DataError, "'plan'", "control=jaxlmm.Control(plan=...)", plan="krylov"),
     fit("lmer, family", MODEL, DataError, "'family'", "not available", family="binomial"),
     fit("lmer, subset", MODEL, DataError, "'subset'", "data[mask]", subset="x > 1"),
     fit("lmer, method", MODEL, DataError, "'method'", "reml=False", method="ML"),

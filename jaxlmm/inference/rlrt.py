@@ -55,7 +55,8 @@ class RestrictedTest(NamedTuple):
 
     def __repr__(self) -> str:
         error = f" ± {self.std_error:.2g}" if self.std_error else ""
-        return f"<RestrictedTest: statistic {self.statistic:.4g}, p-value {self.p_value:.4g}{error} of {len(self.draws)} draws>"
+        found = f"statistic {self.statistic:.4g}, p-value {self.p_value:.4g}{error}"
+        return f"<RestrictedTest: {found} of {len(self.draws)} draws>"
 
 
 def exact_test(model: Model, fit: Fit, n: int, seed: int) -> RestrictedTest:

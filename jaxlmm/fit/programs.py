@@ -28,7 +28,13 @@ def minimize(plan, reduced, state, reml, limit):
 
     def step(state):
         proposal = optimize.propose(state, pls.natural_scale(plan, state.theta))
-        return optimize.accept(state, proposal, pls.curvature(plan, reduced, proposal.theta, reml))
+
+        def evaluated():
+            return optimize.accept(state, proposal, pls.curvature(plan, reduced, proposal.theta, reml))
+
+        if not plan.dear:
+            return evaluated()
+        return jax.lax.cond(optimize.is_last(state, proposal), lambda: optimize.settle(state, proposal), evaluated)
 
     return _while_running(step, state, limit)
 

@@ -45,9 +45,10 @@ class Certificate:
     iterations : int
         Steps tried.
     gradient : float
-        Largest absolute partial derivative of the objective in θ.
+        Largest absolute partial derivative of the objective in θ, at the last point that was evaluated: the estimates, but
+        for crossed designs with a dense matrix of 256 rows and more, where a last Newton step from there is taken unseen.
     predicted_decrease : float
-        By how much one more Newton step would lower the objective.
+        By how much one more Newton step would lower the objective from there.
     smallest_curvature : float
         Smallest eigenvalue of the Hessian over the parameters that are not on the boundary: of the exact one for a single
         grouping factor, of the average-information one (which agrees with it up to sampling error) for several.

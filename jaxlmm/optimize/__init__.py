@@ -13,7 +13,9 @@ from jaxlmm.optimize.trust import (
     State,
     accept,
     initial,
+    is_last,
     propose,
+    settle,
     symmetric_rank_one,
 )
 
@@ -31,6 +33,8 @@ __all__ = [
     "accept",
     "eigh",
     "initial",
+    "is_last",
     "propose",
+    "settle",
     "symmetric_rank_one",
 ]

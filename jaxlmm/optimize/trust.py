@@ -3,14 +3,15 @@
 One step minimizes the quadratic model g·s + ½ s·Hs within a ball, exactly, from the eigendecomposition of H
 (Moré & Sorensen 1983, SIAM J. Sci. Stat. Comput. 4(3); Nocedal & Wright 2006, §4.3): negative curvature is
 followed, a flat direction is left alone. A lane has converged when the decrease that Newton's step predicts is
-below a tolerance in units of the objective; that last step is still taken. The change of the objective is no
-criterion: near the boundary of the parameter space the objective behaves like θ⁴, and Newton's method turns
+below a tolerance in units of the objective; that last step is still taken (`accept`), without an evaluation where those
+are dear (`settle`). The change of the objective is no criterion: near the boundary of the parameter space the objective behaves like θ⁴, and Newton's method turns
 linear there with small changes long before the end.
 
 `propose` and `accept` are pure JAX with the evaluation of the objective between them, and take a batch of lanes on the last
 axis as they take one; the loop around them is the caller's.
 """
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -129,7 +130,7 @@ def accept(state: State, proposal: Proposal, evaluation: Evaluation) -> State:
     value, gradient, hessian = evaluation
     finite = jnp.isfinite(value) & jnp.all(jnp.isfinite(gradient), 0) & jnp.all(jnp.isfinite(hessian), (0, 1))
     actual = jnp.where(finite, state.value - value, -jnp.inf)
-    noise = 64 * jnp.finfo(state.theta.dtype).eps * jnp.maximum(jnp.abs(state.value), 1.0)
+    noise = _noise(state)
     predicted = proposal.predicted
     ratio = jnp.where(predicted > noise, actual / predicted, jnp.where(actual >= -noise, 1.0, -1.0))
     taken = finite & (ratio > ACCEPT)
@@ -140,7 +141,7 @@ def accept(state: State, proposal: Proposal, evaluation: Evaluation) -> State:
         jnp.where((ratio > 0.75) & (length > 0.9 * state.radius), 2.5 * state.radius, state.radius),
     )
     first = jnp.isinf(state.value)
-    converged = ~first & proposal.newton & (predicted <= jnp.maximum(TOLERANCE, noise))
+    converged = is_last(state, proposal)
     stalled = ~taken & (first | (radius < 1e-9))
     status = jnp.where(converged, CONVERGED, jnp.where(stalled, STALLED, RUNNING))
     moved = State(
@@ -155,6 +156,28 @@ def accept(state: State, proposal: Proposal, evaluation: Evaluation) -> State:
     )
     running = state.status == RUNNING
     return jax.tree.map(lambda new, old: jnp.where(running, new, old), moved, state)
+
+
+def is_last(state: State, proposal: Proposal) -> jax.Array:
+    """Whether what Newton's step promises is not worth an evaluation, so that the lane has converged."""
+    enough = jnp.maximum(TOLERANCE, _noise(state))
+    return jnp.isfinite(state.value) & proposal.newton & (proposal.predicted <= enough)
+
+
+def settle(state: State, proposal: Proposal) -> State:
+    """Take the last step without an evaluation: value, gradient and Hessian stay those of the point before it."""
+    return replace(
+        state,
+        theta=proposal.theta,
+        predicted=proposal.predicted,
+        iteration=state.iteration + 1,
+        status=jnp.full_like(state.status, CONVERGED),
+    )
+
+
+def _noise(state: State) -> jax.Array:
+    """Change of the objective that is rounding error."""
+    return 64 * jnp.finfo(state.theta.dtype).eps * jnp.maximum(jnp.abs(state.value), 1.0)
 
 
 def symmetric_rank_one(state: State, proposal: Proposal, value: jax.Array, gradient: jax.Array) -> jax.Array:

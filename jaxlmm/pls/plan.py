@@ -35,6 +35,9 @@ WAYS = {
 }
 """How a crossed chain fills the tail, in words."""
 
+DEAR = 256
+"""Rows of a dense tail from which an evaluation takes milliseconds."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -91,6 +94,11 @@ class Plan:
     def cheap_curvature(self) -> bool:
         """Whether the Hessian that steps use costs no more than a few gradients, however many parameters there are."""
         return self.kind != "dense"
+
+    @property
+    def dear(self) -> bool:
+        """Whether an evaluation takes so long that none is spent on the point that a last, tiny step leads to."""
+        return self.kind == "crossed" and self.n_dense >= DEAR
 
     def describe(self) -> str:
         """What was picked, why, and what an iteration costs, in one line."""

@@ -1,7 +1,8 @@
 """Where a fit starts: a moment estimate of each variance from the cross-products, never zero.
 
 With residuals r of the least-squares fit in units of their standard deviation, E[(z_gᵀr)² / z_gᵀz_g] is
-1 - Σ τ² + τ_j² z_gᵀz_g when column j alone had variance τ_j²: Henderson's idea, one column at a time.
+1 + τ_j² (z_gᵀz_g - c_j), c_j the mean square of the column's entries, when column j alone has variance τ_j², and nearly so
+when other factors cross it: Henderson's idea, one column at a time.
 Called by `fit`; a better start saves iterations and changes no answer.
 """
 
@@ -14,6 +15,9 @@ from jaxlmm.pls.standard import Gram, Response
 
 LEAST = 0.1
 """Smallest starting variance, relative to that at which a level's data and its prior weigh the same."""
+
+CLEAR = 0.3
+"""Part of a level's weight that c_j leaves at least, where most levels have one row."""
 
 
 def starting_theta(
@@ -29,7 +33,8 @@ def starting_theta(
         variance = np.where(np.asarray(response.yy) > 0, response.yy, 1.0) / gram.xx
         lanes = (slice(None), *(None,) * np.ndim(variance))
         excess = np.einsum("kl...,kl->k...", zy**2, inverse) / n_levels[lanes] / variance - 1.0
-        variances.append(excess / mean_weight[lanes])
+        own = np.maximum(mean_weight - weight.sum(axis=1) / gram.xx, CLEAR * mean_weight)
+        variances.append(excess / own[lanes])
         floors.append(np.minimum(LEAST / mean_weight, 1.0)[lanes])
     explained = sum(np.clip(v, 0.0, 1.0).max(axis=0, initial=0.0) for v in variances)
     residual = np.maximum(1.0 - explained, 0.05)

@@ -75,9 +75,7 @@ def augment(fitted: Fitted) -> pd.DataFrame:
     """The columns of the model with fitted values and residuals beside them."""
     value, fixed = fitted_values(fitted), fitted_values(fitted, random=False)
     y = response(fitted)
-    table = fitted.frame.table
-    # A loaded model keeps the design's rows at most, and not the columns that it was made of.
-    table = table.copy(deep=False) if len(table) == len(y) else pd.DataFrame(index=fitted.frame.rows.index)
+    table = fitted.frame.table.copy(deep=False)
     for name in ("fitted", "resid", "fixed"):
         if name in table or name == fitted.frame.response:
             raise DataError(f"the data has a column {name!r}, and augment() adds one of that name; rename the column")

@@ -56,8 +56,6 @@ def refitted(fitted: Fitted, control: Control, y: Any) -> Fitted:
 
 def _with_response(frame: Frame, values: np.ndarray) -> pd.DataFrame:
     """The model's columns with another response; what only the old one was made of is left out."""
-    if len(frame.table) != values.size:
-        return frame.table  # a loaded fit has one row that stands for the types of the columns
     old = variables_of(frame.formula.response or ())
     kept = {*variables_of(frame.formula.fixed), *frame.formula.offset_columns}
     for term in frame.formula.random:

@@ -141,6 +141,9 @@ def check_saved(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
             _indices(arrays, f"pair{s}_{t}_second", n_levels)
         if frame["has_rows"]:
             _indices(arrays, f"codes{t}", n_levels)
+    for i, column in enumerate(frame["columns"].values()):
+        if frame["has_rows"] and "categories" in column:
+            _indices(arrays, f"column{i}", len(column["categories"]))
 
 
 def _need(condition: bool, problem: str) -> None:
@@ -257,6 +260,7 @@ def _expected(
         shapes |= {name: (rows,) for name in ("weights", "offset") if name in arrays}
         shapes |= {f"codes{t}": (rows,) for t in range(len(levels))}
         shapes |= {f"z{t}": (rows, k) for t, k in enumerate(width)}
+        shapes |= {f"column{i}": (rows,) for i in range(len(frame["columns"]))}
     return shapes
 
 

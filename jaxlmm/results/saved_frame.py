@@ -44,6 +44,8 @@ def frame_to_json(frame: Frame, arrays: dict[str, np.ndarray], rows: bool) -> di
             arrays["offset"] = frame.offset
         for t, block in enumerate(design.random):
             arrays |= {f"codes{t}": block.codes, f"z{t}": block.z}
+        for i, name in enumerate(frame.table):
+            arrays[f"column{i}"] = _values(frame.table[name])
     return {
         "formula": frame.formula.source,
         "trusted": frame.formula.trusted,
@@ -89,7 +91,14 @@ def frame_from_json(saved: dict[str, Any], arrays: dict[str, np.ndarray]) -> Fra
     )
     parsed = parse_formula(saved["formula"], trusted=saved["trusted"])
     formula = replace(parsed, random=random)
-    table = pd.DataFrame({name: _one_value(column) for name, column in saved["columns"].items()})
+    index = _index(saved, arrays)
+    if saved["has_rows"]:
+        columns = {
+            name: _series(column, arrays[f"column{i}"]) for i, (name, column) in enumerate(saved["columns"].items())
+        }
+        table = pd.DataFrame(columns).set_axis(index)
+    else:
+        table = pd.DataFrame({name: _one_value(column) for name, column in saved["columns"].items()})
     codings = Codings(saved["contrasts"], table, (formula.fixed, *(term.effects for term in random)), check=False)
     factors = []
     for t, factor in enumerate(saved["factors"]):
@@ -109,7 +118,7 @@ def frame_from_json(saved: dict[str, Any], arrays: dict[str, np.ndarray]) -> Fra
     return Frame(
         formula,
         _design(saved, arrays, factors),
-        Rows(np.zeros(0, dtype=bool), _index(saved, arrays), saved["missing"], saved["n_data"]),
+        Rows(np.zeros(0, dtype=bool), index, saved["missing"], saved["n_data"]),
         _restored(saved["fixed"], formula.fixed, table, codings),
         tuple(factors),
         tuple(map(tuple, saved["term_order"])),
@@ -197,12 +206,21 @@ def _column(series: pd.Series) -> dict[str, Any]:
     return {"value": float(series.min())}
 
 
+def _values(series: pd.Series) -> np.ndarray:
+    """A column's numbers, or the codes of its categories; nothing is missing in a row that was used."""
+    return np.asarray(series.cat.codes if isinstance(series.dtype, pd.CategoricalDtype) else series)
+
+
+def _series(column: dict[str, Any], values: np.ndarray) -> pd.Series:
+    """The column that `_values` came from."""
+    if "value" in column:
+        return pd.Series(values)
+    return pd.Series(pd.Categorical.from_codes(values, column["categories"], ordered=column["ordered"]))
+
+
 def _one_value(column: dict[str, Any]) -> pd.Series:
     """One row with the right type, a value that occurred: enough to build the structure of a model matrix."""
-    if "value" in column:
-        return pd.Series([column["value"]])
-    levels = column["categories"]
-    return pd.Series(pd.Categorical(levels[:1], categories=levels, ordered=column["ordered"]))
+    return _series(column, np.array([column.get("value", 0)]))
 
 
 def plain(value: Any) -> Any:

@@ -25,14 +25,14 @@ from jaxlmm.results.checked import check_saved
 from jaxlmm.results.saved_frame import frame_from_json, frame_to_json
 
 FORMAT = "jaxlmm model"
-VERSION = 2
+VERSION = 3
 
 OF_PROBES = ("theta", "std_error", "bse")
 """Arrays of a fit's Monte Carlo error."""
 
 
 def save(fitted: Fitted, control: Control, path: str | os.PathLike[str], rows: bool = False) -> None:
-    """Write a fit to `path`; with `rows`, the design's rows too, so that fitted values survive.
+    """Write a fit to `path`; with `rows`, the rows of the design and of its columns, too.
 
     Raises
     ------

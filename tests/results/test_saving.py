@@ -40,6 +40,7 @@ MODELS = {
     "log": Saved("np.log(Reaction) ~ Days + I(Days**2) + (1 | Subject)", "sleepstudy"),
     "weights": Saved("Reaction ~ Days + (1 | Subject)", "sleepstudy", {"weights": "w"}),
     "coded": Saved("angle ~ C(recipe, contr.sum) + (1 | recipe:replicate)", "cake"),
+    "slopes": Saved("angle ~ recipe * temp + (1 | recipe:replicate)", "cake"),
     "number as factor": Saved(
         "yield ~ C(nitro) + (1 | Block)", "oats", change=lambda t: t[t["nitro"].isin([0.0, 0.2, 0.4])]
     ),
@@ -183,6 +184,11 @@ WITHOUT_ROWS = {
     "predict": lambda f: f.predict(),
     "simulate": lambda f: f.simulate(1),
     "augment": lambda f: f.augment(),
+    "anova": lambda f: f.anova(),
+    "emmeans": lambda f: f.emmeans("Days"),
+    "emtrends": lambda f: f.emtrends("Days", "Days"),
+    "robust": lambda f: f.robust(),
+    "diagnostics": lambda f: f.diagnostics(),
     "refit": lambda f: f.refit(np.arange(180.0)),
 }
 
@@ -220,10 +226,33 @@ def test_saved_rows_keep_their_labels(tmp_path: Path) -> None:
     assert loaded.fittedvalues.index.equals(f.fittedvalues.index)
 
 
-def test_augment_of_saved_rows(tmp_path: Path) -> None:
-    f, _ = made("plain")
-    loaded = again(f, tmp_path, rows=True)
-    assert_same(loaded.augment()["fitted"], f.augment()["fitted"], "augment")
+# What reads the columns of the rows, not the design alone.
+OF_ROWS: dict[str, tuple[str, Callable[[MixedModelResults], Any]]] = {
+    "augment": ("plain", lambda f: f.augment().rename_axis(None)),
+    "augment with a factor": ("matrix", lambda f: f.augment().rename_axis(None)),
+    "anova": ("matrix", lambda f: f.anova()),
+    "anova of a slope": ("plain", lambda f: f.anova()),
+    "anova, type 1": ("matrix", lambda f: f.anova(type=1)),
+    "ranova": ("plain", lambda f: f.ranova()),
+    "emmeans": ("matrix", lambda f: f.emmeans("Machine").frame),
+    "emmeans of a covariate": ("plain", lambda f: f.emmeans("Days").frame),
+    "emmeans, proportional": ("coded", lambda f: f.emmeans("recipe", weights="proportional").frame),
+    "joint tests": ("matrix", lambda f: f.emmeans("Machine").joint_tests()),
+    "emtrends": ("slopes", lambda f: f.emtrends("recipe", "temp").frame),
+    "robust": ("plain", lambda f: f.robust(cluster="Subject")),
+    "diagnostics": ("weights", lambda f: f.diagnostics().rename_axis(None)),
+    "influence": ("plain", lambda f: f.influence("Subject").frame),
+    "r squared": ("matrix", lambda f: f.r_squared()),
+    "cases": ("plain", lambda f: f.bootstrap(20, seed=1, kind="cases").frame),
+    "trajectories": ("plain", lambda f: jaxlmm.plot.data.trajectories(f)),
+}
+
+
+@pytest.mark.parametrize("what", OF_ROWS)
+def test_saved_rows_answer_as_the_table_did(what: str, tmp_path: Path) -> None:
+    name, ask = OF_ROWS[what]
+    f, _ = made(name)
+    assert_same(ask(again(f, tmp_path, rows=True)), ask(f), what)
 
 
 # What is in the file.

@@ -13,6 +13,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.sparse.csgraph import connected_components
 
 NEGLIGIBLE = 1e-14
 """A pivot below this fraction of its row's norm is the rounding error of a zero."""
@@ -102,6 +103,13 @@ def covarying(structure: Structure) -> np.ndarray:
 def correlated_pairs(structure: Structure) -> list[tuple[int, int]]:
     """The pairs i < j of effects that may be correlated, in the order of lme4's tables."""
     return [(int(i), int(j)) for i, j in zip(*np.nonzero(np.triu(covarying(structure))), strict=True)]
+
+
+@functools.cache
+def correlated_sets(structure: Structure) -> list[list[int]]:
+    """The effects of a term by sets that may be correlated with each other, directly or through others."""
+    count, label = connected_components(covarying(structure), directed=False)
+    return [np.flatnonzero(label == part).tolist() for part in range(count)]
 
 
 @functools.cache

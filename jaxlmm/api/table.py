@@ -55,10 +55,12 @@ def table(
                                                 (9.75)    (6.82)
     days of deprivation                         10.467    10.467
                                                (0.804)   (1.546)
+    ------------------------------------  ------------  --------
     Subject: SD Intercept                        37.12     24.74
     Subject: SD Days                                       5.92
     Subject: correlation Intercept, Days                  0.066
     Residual SD                                 30.99     25.59
+    ------------------------------------  ------------  --------
     Rows                                          180       180
     Log-likelihood                             -893.2    -871.8
     AIC                                        1794.5    1755.6

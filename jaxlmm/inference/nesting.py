@@ -6,10 +6,12 @@ and their smallest and largest response.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
-from jaxlmm.covariance import positions
-from jaxlmm.design import Design, FactorTerms, Frame, RandomEffects
+from jaxlmm.covariance import correlated_pairs, correlated_sets, positions
+from jaxlmm.design import Design, FactorTerms, Frame, RandomEffects, TermColumns
 from jaxlmm.errors import DesignError
 from jaxlmm.fit import Model
 from jaxlmm.inference.estimable import in_span
@@ -121,14 +123,16 @@ def _special_by_name(small: FactorTerms, large: FactorTerms) -> bool:
     """Whether every covariance of the small factor's effects is one of the large factor's, by the effects' names."""
     if small.grouping.columns != large.grouping.columns:
         return False
-    wholes = [set(term.matrix.names) for term in large.terms if term.structure.name == "us"]
-    names = {name for term in large.terms for name in term.matrix.names}
-    return all(
-        any(set(term.matrix.names) <= whole for whole in wholes)
-        or (term.structure.name == "diag" and set(term.matrix.names) <= names)
-        or (len(term.matrix.names) == 1 and term.matrix.names[0] in names)
-        for term in small.terms
-    )
+    whole = [_named(term, range(term.structure.size)) for term in large.terms]
+    parts = [_named(term, part) for term in small.terms for part in correlated_sets(term.structure)]
+    return all(any(part <= known for known in whole) for part in parts)
+
+
+def _named(term: TermColumns, effects: Iterable[int]) -> set[frozenset[str]]:
+    """The variances and covariances of some of a term's effects, by the effects' names."""
+    names, chosen = term.matrix.names, set(effects)
+    pairs = [(i, j) for i, j in correlated_pairs(term.structure) if {i, j} <= chosen]
+    return {frozenset((names[i], names[j])) for i, j in [*pairs, *((i, i) for i in chosen)]}
 
 
 def _special(small: RandomEffects, large: RandomEffects) -> bool:

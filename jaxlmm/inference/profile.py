@@ -11,8 +11,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import norm
 
+from jaxlmm.covariance import Structure, correlated_sets
 from jaxlmm.design import Frame
-from jaxlmm.errors import ConvergenceError
+from jaxlmm.errors import ConvergenceError, DesignError
 from jaxlmm.fit.threads import LARGE, one_blas_thread
 from jaxlmm.inference.profile_curves import Curve, beyond, guess, limit, within
 from jaxlmm.inference.profile_families import Family, Point, Space, least_squares
@@ -271,20 +272,36 @@ def _families(frame: Frame, space: Space):
         for row, column in zip(*structure.positions(), strict=True):
             number += 1
             name, i, j = f".sig{number:02d}", block.start + int(row), block.start + int(column)
-            if structure.name == "diag":
-                yield name, Family(space, "sd", f, np.arange(k), i, float(sd[i])), (0.0, np.inf)
-            elif i == j:
-                yield name, Family(space, "sd", f, _first(k, block, [i]), block.start, float(sd[i])), (0.0, np.inf)
+            rows, first = _leading(k, block.start, structure, [int(row)] if i == j else [int(column), int(row)])
+            if i == j:
+                yield name, Family(space, "sd", f, rows, first, float(sd[i])), (0.0, np.inf)
             else:
                 value = np.clip(sigma[i, j] / (sd[i] * sd[j]), -1.0, 1.0) if sd[i] * sd[j] > 0 else 0.0
-                yield name, Family(space, "cor", f, _first(k, block, [j, i]), block.start, float(value)), (-1.0, 1.0)
+                yield name, Family(space, "cor", f, rows, first, float(value)), (-1.0, 1.0)
     nothing = np.arange(0)
     yield ".sigma", Family(space, "sigma", 0, nothing, 0, fit.sigma), (1e-3 * fit.sigma, np.inf)
     for j, column in enumerate(space.model.coordinates.kept):
         yield frame.fixed.names[column], Family(space, "beta", 0, nothing, j, float(fit.beta[j])), (-np.inf, np.inf)
 
 
-def _first(k: int, block: slice, first: list[int]) -> np.ndarray:
-    """Rows of a factor with some of a term's rows before the others of it."""
-    own = [*first, *(i for i in range(block.start, block.stop) if i not in first)]
-    return np.array([*range(block.start), *own, *range(block.stop, k)])
+def _leading(k: int, start: int, structure: Structure, effects: list[int]) -> tuple[np.ndarray, int]:
+    """Rows of a factor with some effects of a term before the others that they may be correlated with, and their place.
+
+    Raises
+    ------
+    DesignError
+        When the structure's triangle cannot begin with another effect.
+    """
+    together = next(part for part in correlated_sets(structure) if effects[0] in part)
+    places = range(together[0], together[0] + len(together))
+    filled = set(zip(*(part.tolist() for part in structure.positions()), strict=True))
+    if together != [*places] or any((i, j) not in filled for i in together for j in together if i >= j):
+        raise DesignError(
+            f"profiles need a covariance structure in which all effects that may be correlated have a correlation of their "
+            f"own and stand together, and {structure.name!r} is none; write method='wald' or method='boot'"
+        )
+    rows = np.arange(k)
+    rows[start + together[0] : start + together[0] + len(together)] = [
+        start + i for i in (*effects, *(i for i in together if i not in effects))
+    ]
+    return rows, start + together[0]

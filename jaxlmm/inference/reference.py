@@ -156,8 +156,8 @@ class Reference:
         if method.ddf == "residual":
             return np.full(len(rows), float(self.model.coordinates.n_obs - self.fit.beta.size))
         standard = rows @ self.model.coordinates.transform
-        if self.model.plan.kind == "krylov" and method.ddf == "satterthwaite":
-            return self.estimated(method.information).satterthwaite(standard)
+        if self._estimates(method.information) and method.ddf == "satterthwaite":
+            return self._estimated.satterthwaite(standard)
         if method.ddf == "kenward-roger":
             adjusted = self._adjusted(method.information)
             return np.array([f_test(adjusted, row[None])[1] for row in standard])
@@ -189,30 +189,23 @@ class Reference:
         p_value = stats.f.sf(statistic, rank, den_df) if np.isfinite(den_df) else stats.chi2.sf(rank * statistic, rank)
         return FTest(statistic, rank, den_df, float(p_value), scale)
 
-    def estimated(self, information: str) -> Estimated:
-        """What a `krylov` fit knows of its variances.
-
-        Raises
-        ------
-        DesignError
-            When information is asked for that it has not.
-        """
-        if information != "observed":
-            raise DesignError(
-                f"information={information!r} takes dense matrices, which the plan 'krylov' does not make; leave it out, and "
-                "the average information is taken"
-            )
-        return self._estimated
+    def _estimates(self, information: str) -> bool:
+        """Whether that information is a `krylov` fit's own, the average one; any other takes dense matrices."""
+        return self.model.plan.kind == "krylov" and information == "observed"
 
     @functools.cached_property
     def _estimated(self) -> Estimated:
         return Estimated(self.model, self.fit)
 
+    def hessian(self) -> np.ndarray:
+        """Of the criterion in the standard parameters: the observed one, or a `krylov` fit's average information."""
+        return self._estimated.seen[0] if self._estimates("observed") else self.second.hessian()
+
     def variances(self, information: str) -> np.ndarray | None:
         """Covariance (m + 1, m + 1) of τ and the elements of the covariance matrices, as `second` has them; None where the
         information is not positive definite."""
-        if self.model.plan.kind == "krylov":
-            return self.estimated(information).variances()
+        if self._estimates(information):
+            return self._estimated.variances()
         found = self.second.information(information)
         values = np.linalg.eigvalsh(found)
         return None if values[0] <= 1e-12 * values[-1] else np.linalg.inv(found)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pandas as pd
 
-from jaxlmm.covariance import n_columns, positions
+from jaxlmm.covariance import correlated_pairs, n_columns, positions
 from jaxlmm.design import Frame
 from jaxlmm.errors import DataError, DesignError
 from jaxlmm.fit import INFORMATION
@@ -33,11 +31,7 @@ def variance_covariance(frame: Frame, reference: Reference, scale: str, informat
     place = _places(reference)
     for label, f, block, structure, effects in _terms(frame):
         sigma = sigmas[f][block, block]
-        if structure == "diag":
-            pairs = [(i, i) for i in range(len(effects))]
-        else:
-            pairs = [*((i, i) for i in range(len(effects))), *itertools.combinations(range(len(effects)), 2)]
-        for i, j in pairs:
+        for i, j in [*((i, i) for i in range(len(effects))), *correlated_pairs(structure)]:
             gradient = np.zeros(len(covariance))
             at = {
                 key: place[f, block.start + key[0], block.start + key[1]]
@@ -109,4 +103,4 @@ def _terms(frame: Frame):
     """Label, factor, columns, structure and effects of every term in lme4's order."""
     for label, f, t, block in frame.labelled_terms():
         term = frame.factors[f].terms[t]
-        yield label, f, block, term.structure.name, term.matrix.names
+        yield label, f, block, term.structure, term.matrix.names

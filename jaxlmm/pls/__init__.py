@@ -24,7 +24,7 @@ from jaxlmm.pls.grouped import modes as grouped_modes
 from jaxlmm.pls.growing import Growing
 from jaxlmm.pls.information import curvature, information, slopes
 from jaxlmm.pls.lane_grams import LaneSums, LevelSums, Products, repeated_lanes, weighted_lanes
-from jaxlmm.pls.plan import Plan, choose, same_partition
+from jaxlmm.pls.plan import Plan, choose, is_nested, same_partition
 from jaxlmm.pls.protocol import Reduced
 from jaxlmm.pls.recast import placed, recast, restricted, without
 from jaxlmm.pls.responses import Residuals, Responder, Responses
@@ -74,6 +74,7 @@ __all__ = [
     "information",
     "krylov",
     "krylov_criterion",
+    "is_nested",
     "krylov_logdet",
     "krylov_round",
     "lambdas",

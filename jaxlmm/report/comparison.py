@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,17 @@ RESIDUAL = "Residual SD"
 DIGITS = 3
 """Digits of a standard error."""
 
+APART = 3
+"""Decimals by which cells of one row may differ before each is written with its own."""
+
+LONG = 1e7
+"""Numbers from here on, and such with more than `FINE` decimals, are written with a power of ten."""
+
+FINE = 6
+
+RULES = {"simple": "-", "latex_booktabs": r"\midrule"}
+"""What stands between coefficients, random effects and the whole model."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -47,7 +59,8 @@ class Comparison:
     Attributes
     ----------
     frame : pandas.DataFrame
-        The cells as text: rows part ("fixed", "random", "model"), term, statistic; one column per fit.
+        The cells as text: rows part ("fixed", "random", "model"), term, statistic; one column per fit. A row "Response" is
+        there where the fits are of different ones.
     note : str
         What stands in parentheses.
 
@@ -72,12 +85,16 @@ class Comparison:
         return f"<div>{self._set('html')}{caption}</div>"
 
     def to_latex(self) -> str:
-        """A tabular with booktabs' rules (`\\usepackage{booktabs}`)."""
-        return self._set("latex_booktabs")
+        """A tabular with booktabs' rules (`\\usepackage{booktabs}`), the note in its last row."""
+        lines = re.sub(r"(?m)^(\s*)\[", r"\1{}[", self._set("latex_booktabs")).splitlines()
+        if self.note:
+            note = self.note.replace("%", r"\%")
+            lines.insert(-1, rf"\multicolumn{{{len(self.frame.columns) + 1}}}{{l}}{{\footnotesize {note}}} \\")
+        return "\n".join(lines)
 
     def to_markdown(self) -> str:
-        """A pipe table, as GitHub and Quarto read it."""
-        return self._set("pipe", pipes=True)
+        """A pipe table, as GitHub and Quarto read it, and the note below."""
+        return "\n".join([self._set("pipe", _plain_in_markdown), *(["", self.note] if self.note else [])])
 
     def __str__(self) -> str:
         return self.to_text()
@@ -88,19 +105,33 @@ class Comparison:
     def _repr_html_(self) -> str:
         return self.to_html()
 
-    def _set(self, form: str, pipes: bool = False) -> str:
-        """All cells, set by tabulate as they are."""
-        below = self.frame.index.get_level_values("statistic") != "estimate"
-        terms = self.frame.index.get_level_values("term")
-        labels = ["" if under else str(term) for term, under in zip(terms, below, strict=True)]
+    def _set(self, form: str, written: Callable[[str], str] = str) -> str:
+        """All cells, set by tabulate as they are, with a rule between the parts where the form has one."""
+        parts, terms, statistics = (self.frame.index.get_level_values(i) for i in range(3))
+        labels = [written(str(term)) if own == "estimate" else "" for term, own in zip(terms, statistics, strict=True)]
         rows = [[label, *cells] for label, cells in zip(labels, self.frame.to_numpy().tolist(), strict=True)]
-        header = ["", *map(str, self.frame.columns)]
-        if pipes:
-            rows = [[cell.replace("|", r"\|") for cell in row] for row in rows]
-            header = [cell.replace("|", r"\|") for cell in header]
+        header = ["", *(written(str(name)) for name in self.frame.columns)]
         align = ["left", *["right"] * (len(header) - 1)]
-        text = str(tabulate(rows, header, tablefmt=form, disable_numparse=True, colalign=align))
-        return left_said(text) if form == "html" else text
+        lines = str(tabulate(rows, header, tablefmt=form, disable_numparse=True, colalign=align)).splitlines()
+        begins = [i for i in range(1, len(parts)) if parts[i] != parts[i - 1]]
+        if form in RULES:
+            # Rows are one line each, and end before the last lines of the form.
+            after = len(lines) - len(rows) - (0 if form == "simple" else 2)
+            rule = lines[1] if form == "simple" else RULES[form]
+            for i in reversed(begins):
+                lines.insert(after + i, rule)
+        text = "\n".join(lines)
+        if form != "html":
+            return text
+        head, *body = left_said(text).split("<tr>")
+        for i in begins:
+            body[i + 1] = re.sub('style="', 'style="border-top: 1px solid; ', body[i + 1])
+        return "<tr>".join([head, *body])
+
+
+def _plain_in_markdown(text: str) -> str:
+    """With nothing that ends a cell, or makes italics, mathematics or a tag."""
+    return re.sub(r"([\\|*_`$<>])", r"\\\1", text)
 
 
 def compared(fits: Mapping[str, Any], statistic: str, level: float, labels: Mapping[str, str] | None) -> Comparison:
@@ -115,14 +146,18 @@ def compared(fits: Mapping[str, Any], statistic: str, level: float, labels: Mapp
         raise DataError(f"statistic={statistic!r} is not known; write " + ", ".join(map(repr, STATISTICS)))
     fixed = pd.concat({name: fit.tidy("fixed", level=level).set_index("term") for name, fit in fits.items()})
     random = pd.concat({name: _by_label(fit.tidy("ran_pars"), fit.n_groups.index) for name, fit in fits.items()})
+    responses = [str(fit.endog_names) for fit in fits.values()]
     rows: dict[tuple[str, str, str], list[str]] = {}
     for part, table in (("fixed", fixed), ("random", random)):
         for term in _in_order(table) if part == "random" else dict.fromkeys(table.index.get_level_values(1)):
             own = table.xs(term, level=1).reindex(list(fits))
-            decimals = _decimals(own)
-            rows[part, term, "estimate"] = [_number(v, decimals) for v in own["estimate"]]
+            decimals = _decimals(own, responses)
+            rows[part, term, "estimate"] = [_number(v, d) for v, d in zip(own["estimate"], decimals, strict=True)]
             if part == "fixed" and statistic != "none":
-                rows[part, term, statistic] = [_below(row, statistic, decimals) for _, row in own.iterrows()]
+                cells = zip((row for _, row in own.iterrows()), decimals, strict=True)
+                rows[part, term, statistic] = [_below(row, statistic, d) for row, d in cells]
+    if len(set(responses)) > 1:
+        rows["model", "Response", "estimate"] = responses
     for key, label in WHOLE.items():
         rows["model", label, "estimate"] = [_whole(key, fit.glance()[key].iloc[0]) for fit in fits.values()]
     for group in dict.fromkeys(name for fit in fits.values() for name in fit.n_groups.index):
@@ -179,18 +214,32 @@ def _in_order(random: pd.DataFrame) -> list[str]:
     return [once.index[i][1] for i in sorted(range(len(keys)), key=keys.__getitem__)]
 
 
-def _decimals(own: pd.DataFrame) -> int:
-    """So many that the smallest standard error of the row, or else number, has three digits."""
+def _decimals(own: pd.DataFrame, responses: list[str]) -> list[int]:
+    """So many that the smallest standard error of the row, or else number, of the same response has three digits."""
+    wanted = np.array([_own_decimals(row) for _, row in own.iterrows()])
+    answer = []
+    for response, mine in zip(responses, wanted, strict=True):
+        alike = wanted[np.array(responses) == response]
+        most = np.nanmax(alike) if np.isfinite(alike).any() else float(DIGITS)
+        answer.append(int(mine if most - mine > APART else most))
+    return answer
+
+
+def _own_decimals(row: pd.Series) -> float:
+    """Decimals that three digits take; NaN where there is no number."""
     for column in ("std_error", "estimate"):
-        sizes = np.abs(own[column].to_numpy(dtype=float))
-        sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
-        if sizes.size:
-            return int(np.clip(DIGITS - 1 - np.floor(np.log10(sizes.min())), 0, 8))
-    return DIGITS
+        size = abs(float(row[column]))
+        if np.isfinite(size) and size > 0:
+            return float(max(DIGITS - 1 - np.floor(np.log10(size)), 0.0))
+    return np.nan
 
 
 def _number(value: float, decimals: int) -> str:
-    return "" if not np.isfinite(value) else f"{value:.{decimals}f}"
+    if not np.isfinite(value):
+        return ""
+    if abs(value) >= LONG or decimals > FINE:
+        return f"{value:.{DIGITS + 1}g}"
+    return f"{value:.{decimals}f}"
 
 
 def _below(row: pd.Series, statistic: str, decimals: int) -> str:
@@ -218,12 +267,19 @@ def names_of(fits: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
     DataError
         When there is none, or something is no fit.
     """
-    models = {f"({i + 1})": fit for i, fit in enumerate(fits)} | dict(named)
+    models = {f"({i + 1})": fit for i, fit in enumerate(fits)}
+    for name in models:
+        if name in named:
+            raise DataError(
+                f"{name!r} names a fit, and is the name of the fit in that place; give that one a name, too"
+            )
+    models |= named
     if not models:
         raise DataError("no fit was given; write jaxlmm.table(fit1, fit2) or jaxlmm.table(first=fit1, second=fit2)")
     for name, fit in models.items():
         if not hasattr(fit, "glance"):
+            example = "**fits" if isinstance(fit, Mapping) else "fit1, fit2"
             raise DataError(
-                f"{name} is of type {type(fit).__name__}, and a table is of fits; write jaxlmm.table(fit1, fit2)"
+                f"{name} is of type {type(fit).__name__}, and a table is of fits; write jaxlmm.table({example})"
             )
     return models

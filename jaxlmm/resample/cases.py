@@ -14,6 +14,7 @@ import numpy as np
 from jaxlmm.design import Design
 from jaxlmm.errors import DataError
 from jaxlmm.fit import Model
+from jaxlmm.pls import is_nested
 
 
 def top_factor(model: Model) -> int:
@@ -24,10 +25,10 @@ def top_factor(model: Model) -> int:
     DataError
         When factors are crossed.
     """
-    if len(model.plan.terms) == 1:
-        return 0
-    if model.plan.kind == "nested":
-        return model.plan.order[-1]
+    factors = range(len(model.plan.terms))
+    for top in factors:
+        if all(t == top or is_nested(model.gram, t, top) for t in factors):
+            return top
     raise DataError(
         "whole groups can be resampled, or left out, only where groups are independent: with one grouping factor, or nested "
         "ones; here they are crossed. Write kind='parametric' or kind='residual', and another interval than 'bca'"

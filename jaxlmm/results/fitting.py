@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -71,13 +72,25 @@ def check_settings(frame: Frame, reml: bool, control: Control) -> None:
         raise DataError(f"reml={reml!r} is neither True (REML) nor False (maximum likelihood)")
     if not isinstance(control, Control):
         raise DataError(f"control is of type {type(control).__name__}; write control=jaxlmm.Control(...)")
-    if control.max_iterations < 1:
-        raise DataError(f"Control(max_iterations={control.max_iterations!r}) leaves nothing to do; write 1 or more")
+    for name in ("max_iterations", "chunk_rows"):
+        value = getattr(control, name)
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+            raise DataError(f"Control({name}={value!r}) is no whole number from 1 on")
+    if not isinstance(control.plan, str):
+        raise DataError(f"Control(plan={control.plan!r}) is no text; write 'auto', or a plan's name")
     n_theta = sum(term.structure.n_theta for factor in frame.factors for term in factor.terms)
-    if control.start is not None and (np.shape(control.start) != (n_theta,) or not np.isfinite(control.start).all()):
+    if control.start is not None and not _is_start(control.start, n_theta):
         raise DataError(
             f"Control(start=...) must hold one finite number per covariance parameter, {n_theta} in this model"
         )
+
+
+def _is_start(start: Any, n_theta: int) -> bool:
+    try:
+        values = np.asarray(start, dtype=float)
+    except (TypeError, ValueError):
+        return False
+    return values.shape == (n_theta,) and bool(np.isfinite(values).all())
 
 
 def _warn(certificate: Certificate) -> None:

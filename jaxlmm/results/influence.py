@@ -97,7 +97,7 @@ def influence_of(fitted: Fitted, control: Control, group: str | None, approximat
         raise DataError(f"{group!r} is not a grouping factor of this fit; those are: {', '.join(map(repr, names))}")
     design, factor = fitted.frame.with_rows(), names.index(group)
     if approximate:
-        hessian = fitted.reference.second.hessian()
+        hessian = fitted.reference.hessian()
         rows = Rows.of(design, fitted.model, factor)
         return Influence(fitted, group, left_out(fitted.model, rows, fitted.fit, control, hessian))
     if len(names) == 1:

@@ -64,18 +64,45 @@ def test_every_form_holds_every_cell(fits: dict[str, Any]) -> None:
     for text in (str(table), table.to_html(), table.to_latex(), table.to_markdown()):
         for cell in cells:
             assert cell in text
-    assert table.to_latex().count("\\\\") == len(table.frame) + 1
+    # A header and a note beside the rows; a rule below the header and between the three parts.
+    assert table.to_latex().count("\\\\") == len(table.frame) + 2
+    assert table.to_latex().count("\\midrule") == 3
+    assert table.to_html().count("border-top") == 2 * 3
     assert table.to_html().count("<tr>") == len(table.frame) + 1
     assert table._repr_html_() == table.to_html()
     assert not re.search(r"color|background", table.to_html())
 
 
 def test_names_that_a_form_would_read(fits: dict[str, Any]) -> None:
-    """Bars end a cell in Markdown, angle brackets a tag in HTML, underscores mathematics in LaTeX."""
-    table = jaxlmm.table(fits["slopes"], labels={"Days": "<days|all_of>"})
-    assert r"<days\|all_of>" in table.to_markdown()
+    """Bars end a cell in Markdown, stars are italics; angle brackets a tag in HTML; underscores mathematics in LaTeX, and a
+    bracket after the end of a row is its argument."""
+    table = jaxlmm.table(fits["slopes"], labels={"Days": "<days|all_of>", "Intercept": "[a*b] $x$"})
+    assert r"\<days\|all\_of\>" in table.to_markdown()
+    assert r"[a\*b] \$x\$" in table.to_markdown()
     assert "&lt;days|all_of&gt;" in table.to_html()
     assert r"all\_of" in table.to_latex()
+    assert "{}[a*b]" in table.to_latex()
+
+
+@pytest.mark.parametrize("statistic", ["std_error", "conf_int"])
+def test_every_form_says_what_stands_below(fits: dict[str, Any], statistic: str) -> None:
+    table = jaxlmm.table(**fits, statistic=statistic, level=0.9)
+    assert table.note.startswith("90 % conf" if statistic == "conf_int" else "standard errors")
+    assert table.note.replace("%", r"\%") in table.to_latex()
+    for text in (str(table), table.to_html(), table.to_markdown()):
+        assert table.note in text
+
+
+def test_responses_of_different_sizes(fits: dict[str, Any]) -> None:
+    """Each response has its own decimals, and its name: numbers of one say nothing about another's."""
+    sleep = jaxlmm.load_dataset("sleepstudy")
+    sleep = sleep.assign(big=1e8 * sleep["Reaction"], tiny=1e-8 * sleep["Reaction"])
+    other = [jaxlmm.lmer(f"{name} ~ Days + (Days | Subject)", sleep) for name in ("big", "tiny")]
+    frame = jaxlmm.table(fits["slopes"], *other).frame
+    assert frame.loc[("fixed", "Days", "estimate")].tolist() == ["10.47", "1.047e+09", "1.047e-07"]
+    assert frame.loc[("random", "Residual SD", "estimate")].tolist() == ["25.59", "2.559e+09", "2.559e-07"]
+    assert frame.loc[("model", "Response", "estimate")].tolist() == ["Reaction", "big", "tiny"]
+    assert "Response" not in jaxlmm.table(**fits).frame.index.get_level_values("term")
 
 
 def test_what_is_refused(fits: dict[str, Any]) -> None:
@@ -85,6 +112,10 @@ def test_what_is_refused(fits: dict[str, Any]) -> None:
         jaxlmm.table(fits["slopes"], statistic="stars")
     with pytest.raises(DataError, match="a table is of fits"):
         jaxlmm.table(fits["slopes"].params)
+    with pytest.raises(DataError, match=r"write jaxlmm\.table\(\*\*fits\)"):
+        jaxlmm.table(fits)
+    with pytest.raises(DataError, match="give that one a name, too"):
+        jaxlmm.table(fits["slopes"], **{"(1)": fits["intercepts"]})
     with pytest.raises(DataError, match="which is no row of this table"):
         jaxlmm.table(fits["slopes"], labels={"days": "x"})
 

@@ -117,6 +117,8 @@ def as_strings(frame: pd.DataFrame) -> pd.DataFrame:
     """Labels such as "a:A" are of one type of strings or the other, as pandas likes; that is no difference."""
     if frame.index.dtype == object:
         frame = frame.set_axis(frame.index.astype("str"))
+    factors = [name for name in frame if isinstance(frame[name].dtype, pd.CategoricalDtype)]
+    frame = frame.assign(**{name: frame[name].cat.rename_categories(str) for name in factors})
     return frame.assign(level=frame["level"].astype("str")) if "level" in frame else frame
 
 
@@ -186,7 +188,6 @@ WITHOUT_ROWS = {
     "augment": lambda f: f.augment(),
     "anova": lambda f: f.anova(),
     "emmeans": lambda f: f.emmeans("Days"),
-    "emtrends": lambda f: f.emtrends("Days", "Days"),
     "robust": lambda f: f.robust(),
     "diagnostics": lambda f: f.diagnostics(),
     "refit": lambda f: f.refit(np.arange(180.0)),

@@ -30,7 +30,9 @@ def anova(*fits: MixedModelResults, refit: bool = True, **elsewhere: Any) -> pd.
     -------
     pandas.DataFrame
         By model, the smallest first: n_parameters, aic, bic, log_lik, deviance, chisq, df, p_value, as lme4 gives them.
-        Where a variance is tested the p-value is conservative; `fit.ranova()` has the one that knows the boundary.
+        Where a variance is tested the p-value is conservative; `fit.ranova()` has the one that knows the boundary. With the
+        plan "krylov" also monte_carlo_error: the standard deviation of chisq over other probes (at most: fits that differ in
+        their fixed effects only share what their probes do).
 
     Raises
     ------

@@ -14,7 +14,7 @@ from jaxlmm.fit.row_forms import row_forms
 from jaxlmm.fit.satterthwaite import satterthwaite_df
 from jaxlmm.fit.second_order import INFORMATION, LARGEST, SecondOrder
 from jaxlmm.fit.single import Control, evaluate, fit_model, null_objective, prepare, prepare_sums, reduce, with_response
-from jaxlmm.fit.uncertainty import conditional_variances, prediction_variances
+from jaxlmm.fit.uncertainty import conditional_variances, measured_variances, prediction_variances
 
 __all__ = [
     "INFORMATION",
@@ -51,6 +51,7 @@ __all__ = [
     "lane_of_rows",
     "left_out",
     "lifted",
+    "measured_variances",
     "null_objective",
     "numpy_lambdas",
     "prediction_variances",

@@ -18,15 +18,12 @@ import numpy as np
 from jaxlmm import optimize, pls
 from jaxlmm.covariance import positions
 from jaxlmm.fit import programs
-from jaxlmm.fit.record import Model, MonteCarlo
+from jaxlmm.fit.record import Fit, Model, MonteCarlo
 from jaxlmm.pls import krylov_criterion as criterion
 from jaxlmm.pls import krylov_round as rounds
 
 FEWEST, MOST = 8, 512
 """Probes of the first round, and of any."""
-
-LANES = 4
-"""Times as many probes as in a first round have lanes, which share them."""
 
 DIRECTIONS = (6, 48, 128)
 """Dominant directions of the first round, of the second, and of any."""
@@ -69,8 +66,10 @@ class Settings:
     directions: int
 
     @classmethod
-    def first(cls, size: int) -> Settings:
-        """For a Schur complement of so many rows."""
+    def first(cls, size: int, like: MonteCarlo | None = None) -> Settings:
+        """For a Schur complement of so many rows; those that a similar fit ended with, if there is one."""
+        if like is not None:
+            return cls(like.probes, like.directions)
         return cls(0, size) if size <= WHOLE else cls(FEWEST, min(DIRECTIONS[0], size // 4))
 
     def after(self, error: float, size: int) -> Settings:
@@ -121,17 +120,6 @@ def estimates(plan, reduced, theta, reml):
     return found.profile, found.b
 
 
-def satterthwaite(plan, reduced, theta, reml, combinations):
-    """As `programs.satterthwaite`."""
-    return criterion.satterthwaite(plan, reduced, np.asarray(theta), float(reml), np.asarray(combinations))
-
-
-def for_lanes(model: Model, theta: np.ndarray) -> Model:
-    """The model with a round made at θ that lanes share, none of which adds probes."""
-    first = Settings.first(size_of(model))
-    return with_round(model, theta, replace(first, probes=LANES * first.probes))
-
-
 def with_round(model: Model, theta: np.ndarray, settings: Settings) -> Model:
     """The model with a round made at θ."""
     made = rounds.new_round(
@@ -144,6 +132,11 @@ def near(model: Model, theta: np.ndarray) -> bool:
     """Whether a round still speaks of θ."""
     mean = rounds.spread(model.plan, model.reduced, _factors(model.plan, theta))
     return 1.0 / NEAR <= mean <= NEAR
+
+
+def shared_round(model: Model, fit: Fit) -> Model:
+    """The model with the round that a fit of other rows ended with: the same probes, so that little but the rows differs."""
+    return with_round(model, np.asarray(fit.standard_theta), Settings.first(size_of(model), fit.monte_carlo))
 
 
 def size_of(model: Model) -> int:

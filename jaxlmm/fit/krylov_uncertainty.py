@@ -1,9 +1,10 @@
 """What a `krylov` fit says about its own uncertainty: degrees of freedom, variances of variances, of modes, of predictions.
 
 Forms of single vectors are exact, one solution each. What needs a form for every level is exact in the dominant directions
-and estimated from probes for the rest (Bekas, Kokiopoulou & Saad 2007, Appl. Numer. Math. 57), as many as bring the error
-below `RELATIVE`. Information about the variances is the average information of the last step (Gilmour, Thompson & Cullis
-1995). The caller holds the double-precision scope. Called by `uncertainty`, `satterthwaite` and `inference`.
+and, unless the tail is small, estimated from probes for the rest (Bekas, Kokiopoulou & Saad 2007, Appl. Numer. Math. 57): as
+many as bring the error below `RELATIVE`, or `MOST`; how far it came is told. Information about the variances is the average
+information of the last step (Gilmour, Thompson & Cullis 1995). The caller holds the double-precision scope. Called by
+`uncertainty`, `krylov_lanes` and `inference`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ RELATIVE = 0.01
 
 BLOCK, MOST = 16, 256
 """Probes that are solved for together, and in all."""
+
+WHOLE = 2048, 5e8
+"""Unit vectors that are solved for in place of probes, at most, and their number times that of the entries of the pairs."""
 
 WIDE = 2**24
 """Numbers in the right-hand sides that are solved for at once."""
@@ -120,22 +124,28 @@ class Estimated:
         )
         return square + np.einsum("rp,pq,rq->r", left, self.fit.standard_vcov, left)
 
-    def conditional_variances(self) -> list[np.ndarray]:
+    def conditional_variances(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Var(b | y)/σ² (k, k, levels) of each factor at known β, in standard coordinates, in the design's order.
 
         With A⁻¹ = I + M, what M does in the dominant directions Q is exact; for the rest, products of (HMz̄) and Hz have the
-        expectation HM(I - QQᵀ)Hᵀ, H a level's rows of the extension of the scaled tail to all effects. For a chain of more
-        than one factor M is A⁻¹ itself, because HHᵀ would take the fill of H.
+        expectation HM(I - QQᵀ)Hᵀ, H a level's rows of the extension of the scaled tail to all effects. Unit vectors in place
+        of probes, where they are few, make it exact. For a chain of more than one factor M is A⁻¹ itself, because HHᵀ would
+        take the fill of H.
+
+        Returns
+        -------
+        variances, errors : lists of (k, k, levels) arrays
+            The second are standard deviations over other probes; zero where nothing is left to them.
         """
         system, own = self.seen[1].moments.system, self.here.reduced.round
+        size, known = own.basis.shape[0], own.basis.shape[1]
+        exact = self._few(size)
         blocks = _known_blocks(system, own.basis)
-        total, squares, count = (
-            [np.zeros_like(block) for block in blocks],
-            [np.zeros_like(block) for block in blocks],
-            0,
-        )
-        while own.basis.shape[1] < own.basis.shape[0] and count < MOST:
-            probes = pls.krylov_logdet.signs(own.basis.shape[0], range(count, count + BLOCK), seed=1)
+        total, squares = ([np.zeros_like(block) for block in blocks] for _ in range(2))
+        count, most = 0, 0 if known == size else size if exact else MOST
+        while count < most:
+            numbers = np.arange(count, min(count + BLOCK, most))
+            probes = _units(size, numbers) if exact else pls.krylov_logdet.signs(size, numbers, seed=1)
             rest = projected(own.basis, probes)
             moved = conjugate_gradients(system.scaled, rest, own.basis) - rest
             for t, (a, b) in enumerate(_reached(system, moved, rest, probes)):
@@ -143,17 +153,33 @@ class Estimated:
                 each = 0.5 * (each + each.swapaxes(2, 3))
                 total[t] += each.sum(axis=1)
                 squares[t] += (each**2).sum(axis=1)
-            count += BLOCK
-            if max(_error(*row, count) for row in zip(blocks, total, squares, strict=True)) < RELATIVE:
+            count += numbers.size
+            if not exact and max(_error(*row, count) for row in zip(blocks, total, squares, strict=True)) < RELATIVE:
                 break
-        found = [block + (part / count if count else 0.0) for block, part in zip(blocks, total, strict=True)]
-        answer = [
-            np.einsum("ia,lab,jb->ijl", lam, block, lam) for lam, block in zip(system.lambdas, found, strict=True)
+        divisor = 1 if exact else max(count, 1)
+        found = [block + part / divisor for block, part in zip(blocks, total, strict=True)]
+        spread = [
+            0.0 * part if exact else np.maximum(part / divisor - (own / divisor) ** 2, 0.0) / divisor
+            for own, part in zip(total, squares, strict=True)
         ]
-        return in_design(self.model.plan, answer)
+        answer, errors = [], []
+        for factor, block, part in zip(system.lambdas, found, spread, strict=True):
+            lam = np.asarray(factor)
+            answer.append(np.einsum("ia,lab,jb->ijl", lam, block, lam))
+            errors.append(np.sqrt(np.einsum("ia,lab,jb->ijl", lam**2, part, lam**2)))
+        return in_design(self.model.plan, answer), in_design(self.model.plan, errors)
 
-    def _lambdas(self) -> list[np.ndarray]:
-        return in_design(self.model.plan, [np.asarray(lam) for lam in self.seen[1].moments.system.lambdas])
+    def _few(self, size: int) -> bool:
+        """Whether a solution for every unit vector is affordable."""
+        entries = sum(pair.block.size for pair in self.model.gram.pairs.values())
+        return size <= WHOLE[0] and size * entries <= WHOLE[1]
+
+
+def _units(size: int, numbers: np.ndarray) -> np.ndarray:
+    """Some columns of the unit matrix."""
+    answer = np.zeros((size, numbers.size))
+    answer[numbers, np.arange(numbers.size)] = 1.0
+    return answer
 
 
 def _reached(system: pls.krylov.System, moved: np.ndarray, own: np.ndarray, other: np.ndarray):

@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxlmm import optimize
 from jaxlmm.covariance import lambda_lanes, n_columns
-from jaxlmm.fit import boundary, krylov, programs
+from jaxlmm.fit import boundary, krylov_lanes, programs
 from jaxlmm.fit.batch import (
     CONVERGED,
     LIMIT,
@@ -32,7 +32,7 @@ from jaxlmm.fit.batch import (
 )
 from jaxlmm.fit.directions import smallest_slopes, smallest_values, with_values
 from jaxlmm.fit.lane_estimates import in_users_units
-from jaxlmm.fit.record import Model
+from jaxlmm.fit.record import Model, MonteCarlo
 from jaxlmm.fit.single import Control, at_rounding_error, search
 from jaxlmm.fit.threads import one_blas_thread, side_by_side
 
@@ -51,6 +51,7 @@ def fit_lanes(
     control: Control,
     combinations: np.ndarray | None = None,
     satterthwaite: bool = False,
+    like: MonteCarlo | None = None,
 ) -> LaneFits:
     """Fit every lane.
 
@@ -66,13 +67,15 @@ def fit_lanes(
         Linear combinations of the coefficients whose standard errors are wanted; by default the coefficients themselves.
     satterthwaite : bool
         Whether their degrees of freedom are wanted, too.
+    like : MonteCarlo, optional
+        Of the fit that lanes resemble, if its criterion is estimated: how many probes they begin with.
     """
     if batch.gram is not None:
         model = replace(model, plan=replace(model.plan, unique=False))
     plan, lanes = model.plan, batch.scale.size
-    if plan.kind == "krylov":
-        model = krylov.for_lanes(model, start.reshape(plan.n_theta, -1)[:, 0])
     start = np.broadcast_to(start.reshape(plan.n_theta, -1), (plan.n_theta, lanes))
+    if plan.kind == "krylov":
+        return krylov_lanes.fit_each(model, batch, reml, start, control, combinations, satterthwaite, like)
     together = plan.kind == "grouped" and plan.n_theta <= optimize.JACOBI
     todo = np.ones(lanes, dtype=bool) if batch.known is None else batch.known == TO_FIT
     lam, status, iterations, retried = (

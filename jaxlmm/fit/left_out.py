@@ -152,7 +152,10 @@ def left_out(model: Model, rows: Rows, fit: Fit, control: Control, hessian: np.n
         if smaller is None:
             return
         try:
-            own = fit_at(smaller, start, fit.reml, control, NEAR) if hessian is None else _moved(smaller, fit, hessian)
+            if hessian is None:
+                own = fit_at(smaller, start, fit.reml, control, NEAR, fit.monte_carlo)
+            else:
+                own = _moved(smaller, fit, hessian)
         except JaxlmmError:
             return
         answer.theta[level], answer.beta[level], answer.sigma[level] = own.theta, own.beta, own.sigma
@@ -168,7 +171,7 @@ def _moved(model: Model, fit: Fit, hessian: np.ndarray) -> Fit:
     """The estimates one step of the fit's own Hessian away."""
     theta = np.asarray(fit.standard_theta)
     if model.plan.kind == "krylov":
-        model = krylov.for_lanes(model, theta)
+        model = krylov.shared_round(model, fit)
     there = evaluations.of(model.plan).minimize(model.plan, model.reduced, optimize.initial(theta), float(fit.reml), 0)
     gradient = np.asarray(jax.device_get(there.gradient))
     # On the boundary a parameter of zero has no slope, and stays.

@@ -78,7 +78,9 @@ class Certificate:
 
 @dataclass(frozen=True)
 class MonteCarlo:
-    """What the probes of a `krylov` plan leave uncertain; nothing else of such a fit is estimated.
+    """What the probes of a `krylov` plan leave uncertain of the criterion and the estimates.
+
+    The conditional variances of `ranef(condvar=True)` have probes of their own, and their error beside them.
 
     Attributes
     ----------

@@ -14,7 +14,7 @@ from jaxlmm.design import CHUNK_ROWS, Design
 from jaxlmm.errors import DesignError
 from jaxlmm.fit import boundary, evaluations, krylov, programs
 from jaxlmm.fit.directions import directions
-from jaxlmm.fit.record import Certificate, Fit, Model
+from jaxlmm.fit.record import Certificate, Fit, Model, MonteCarlo
 from jaxlmm.fit.threads import LARGE, one_blas_thread
 
 EXACT_HESSIANS = 24
@@ -123,17 +123,29 @@ def fit_model(model: Model, reml: bool, control: Control = DEFAULT) -> Fit:
     return fit
 
 
-def fit_at(model: Model, theta: np.ndarray, reml: bool, control: Control, radius: float = 1.0) -> Fit:
-    """The same from a start θ in standard coordinates; the nearer it is, the smaller may the first trust region be."""
+def fit_at(
+    model: Model,
+    theta: np.ndarray,
+    reml: bool,
+    control: Control,
+    radius: float = 1.0,
+    like: MonteCarlo | None = None,
+) -> Fit:
+    """The same from a start θ in standard coordinates; the nearer it is, the smaller may the first trust region be.
+
+    `like` is of a similar fit, and says how many probes are wanted.
+    """
     if model.plan.kind == "krylov":
-        return _fit_in_rounds(model, theta, reml, control, radius)
+        return _fit_in_rounds(model, theta, reml, control, radius, like)
     state, slope = search(model, theta, float(reml), control, radius)
     return evaluate(model, np.asarray(state.theta), reml, _certificate(model, state, slope))
 
 
-def _fit_in_rounds(model: Model, theta: np.ndarray, reml: bool, control: Control, radius: float) -> Fit:
+def _fit_in_rounds(
+    model: Model, theta: np.ndarray, reml: bool, control: Control, radius: float, like: MonteCarlo | None
+) -> Fit:
     """Minimize with few probes, and again with as many as the Monte Carlo error asks for."""
-    settings = krylov.Settings.first(krylov.size_of(model))
+    settings = krylov.Settings.first(krylov.size_of(model), like)
     for number in range(krylov.ROUNDS):
         for _ in range(krylov.RECENTRED):
             here = krylov.with_round(model, theta, settings)
@@ -141,6 +153,8 @@ def _fit_in_rounds(model: Model, theta: np.ndarray, reml: bool, control: Control
             before, theta = theta, np.asarray(state.theta)
             if krylov.near(here, theta) or np.array_equal(theta, before):
                 break
+        else:
+            state = replace(state, status=np.asarray(optimize.STALLED))
         error = krylov.monte_carlo(here, state, float(reml))
         last = error.error <= krylov.ENOUGH or settings.probes >= krylov.MOST
         if last or number + 1 == krylov.ROUNDS:

@@ -34,15 +34,25 @@ def expanded_reduction(model: Model, blocks: bool = False) -> tuple[pls.Plan, pl
 
 def conditional_variances(model: Model, fit: Fit) -> tuple[np.ndarray, ...]:
     """Var(b | y) (levels, k, k) of each grouping factor at known β, in the user's units."""
+    return measured_variances(model, fit)[0]
+
+
+def measured_variances(model: Model, fit: Fit) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...] | None]:
+    """The same, and their standard deviations over other probes, of a fit whose criterion is estimated; else None."""
+    errors = None
     if model.plan.kind == "krylov":
-        values = Estimated(model, fit).conditional_variances()
+        values, errors = Estimated(model, fit).conditional_variances()
     else:
         plan, reduced = expanded_reduction(model, blocks=True)
         values = programs.conditional_variances(plan, reduced, jnp.asarray(fit.standard_theta))
-    unit = fit.sigma**2 / model.coordinates.weight_scale
-    return tuple(
-        unit * np.einsum("ia,abl,jb->lij", a, v, a)
-        for a, v in zip(model.coordinates.factor_maps, pls.trim(values, model.n_levels), strict=True)
+    unit, maps = fit.sigma**2 / model.coordinates.weight_scale, model.coordinates.factor_maps
+    found = tuple(
+        unit * np.einsum("ia,abl,jb->lij", a, v, a) for a, v in zip(maps, pls.trim(values, model.n_levels), strict=True)
+    )
+    if errors is None:
+        return found, None
+    return found, tuple(
+        unit * np.sqrt(np.einsum("ia,abl,jb->lij", a**2, e**2, a**2)) for a, e in zip(maps, errors, strict=True)
     )
 
 

@@ -40,6 +40,11 @@ class Candidate:
         """Coefficients, covariance parameters and the residual variance."""
         return self.fit.beta.size + self.fit.theta.size + 1
 
+    @property
+    def criterion_error(self) -> float:
+        """Standard deviation of the criterion over other probes, where it is estimated."""
+        return criterion_error(self.fit)
+
     def by_likelihood(self) -> Candidate:
         """The same model fitted by maximum likelihood."""
         if not self.fit.reml:
@@ -82,6 +87,9 @@ def compare(candidates: list[Candidate], refit: bool) -> pd.DataFrame:
             "p_value": np.where(df > 0, stats.chi2.sf(chisq, np.where(df > 0, df, 1.0)), np.nan),
         }
     )
+    errors = np.array([own.criterion_error for own in candidates])
+    if errors.any():
+        table["monte_carlo_error"] = [np.nan, *np.hypot(errors[:-1], errors[1:])]
     names = [" ".join(own.frame.formula.source.split()) for own in candidates]
     return table.set_axis(names, axis=0)
 
@@ -93,8 +101,10 @@ def random_table(own: Candidate) -> pd.DataFrame:
     """
     p, k = own.fit.beta.size, own.n_parameters
     rows = [("<none>", k, own.fit.objective, np.nan, np.nan, np.nan, np.nan)]
+    errors = [np.nan]
     for reduction in reductions(own.frame):
-        smaller, objective = _without(own, reduction)
+        smaller, objective, error = _without(own, reduction)
+        errors.append(float(np.hypot(own.criterion_error, error)))
         df, ratio = k - n_parameters(smaller, p), max(objective - own.fit.objective, 0.0)
         plain = float(stats.chi2.sf(ratio, df))
         below = float(stats.chi2.sf(ratio, df - 1)) if df > 1 else float(ratio <= 0.0)
@@ -104,15 +114,23 @@ def random_table(own: Candidate) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=names).set_index("term").rename_axis(None)
     table.insert(1, "log_lik", -0.5 * table["objective"])
     table.insert(2, "aic", table["objective"] + 2.0 * table["n_parameters"])
+    if np.nansum(errors):
+        table["monte_carlo_error"] = errors
     return table.drop(columns="objective")
 
 
 def _without(own: Candidate, reduction: Reduction):
-    """The smaller design, and its criterion at the minimum."""
+    """The smaller design, its criterion at the minimum, and what probes leave uncertain of that."""
     smaller = without_effects(own.frame.with_rows(), own.frame.factors, reduction)
     if not smaller.random:
-        return smaller, null_objective(own.model, own.fit.reml)
+        return smaller, null_objective(own.model, own.fit.reml), 0.0
     control = replace(own.control, start=None)
     # What was asked for the whole design may not apply to one with fewer factors.
     plan = control.plan if len(smaller.random) == len(own.frame.factors) else "auto"
-    return smaller, fit_model(prepare(smaller, plan), own.fit.reml, control).objective
+    fit = fit_model(prepare(smaller, plan), own.fit.reml, control)
+    return smaller, fit.objective, criterion_error(fit)
+
+
+def criterion_error(fit: Fit) -> float:
+    """Standard deviation of a fit's criterion over other probes; zero where it is exact."""
+    return 0.0 if fit.monte_carlo is None else fit.monte_carlo.objective

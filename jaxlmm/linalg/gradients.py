@@ -17,7 +17,7 @@ MOST = 2_000
 
 
 def conjugate_gradients(apply, right: Any, basis: Any | None = None) -> Any:
-    """Solve A x = b for columns (N, r) at once, A symmetric with eigenvalues in (0, 1].
+    """Solve A x = b for columns (N, r) at once, A symmetric and positive definite.
 
     The space of `basis` (N, m), orthonormal, is solved for first and kept out of every direction afterwards (deflation:
     Saad, Yeung, Erhel & Guyomarc'h 2000, SIAM J. Sci. Comput. 21(5)), so that few small eigenvalues cost nothing.

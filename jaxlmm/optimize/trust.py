@@ -4,8 +4,8 @@ One step minimizes the quadratic model g·s + ½ s·Hs within a ball, exactly, f
 (Moré & Sorensen 1983, SIAM J. Sci. Stat. Comput. 4(3); Nocedal & Wright 2006, §4.3): negative curvature is
 followed, a flat direction is left alone. A lane has converged when the decrease that Newton's step predicts is
 below a tolerance in units of the objective; that last step is still taken (`accept`), without an evaluation where those
-are dear (`settle`). The change of the objective is no criterion: near the boundary of the parameter space the objective behaves like θ⁴, and Newton's method turns
-linear there with small changes long before the end.
+are dear (`settle`). The change of the objective is no criterion: near the boundary of the parameter space the objective
+behaves like θ⁴, and Newton's method turns linear there with small changes long before the end.
 
 `propose` and `accept` are pure JAX with the evaluation of the objective between them, and take a batch of lanes on the last
 axis as they take one; the loop around them is the caller's.

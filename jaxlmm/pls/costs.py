@@ -32,6 +32,9 @@ PRODUCTS, VECTORS, PER_NUMBER = 40, 30, 8e-10
 SHARE = 0.7
 """Part of the memory that a plan may take."""
 
+CONTAINERS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""Where Linux says how much a container may use, in its two versions."""
+
 PATIENCE, ADVANTAGE = 1.0, 3.0
 """Seconds a step of the exact plan may take before the other is considered, and by how much it must be faster."""
 
@@ -56,13 +59,23 @@ class Cost:
 
 
 def memory() -> float:
-    """Bytes of the device that fits run on."""
+    """Bytes of the device that fits run on, or of the container."""
     device = jax.devices()[0]
     if device.platform != "cpu":
         limit = (device.memory_stats() or {}).get("bytes_limit")
         if limit:
             return float(limit)
-    return float(os.sysconf("SC_PAGE_SIZE")) * float(os.sysconf("SC_PHYS_PAGES"))
+    there = float(os.sysconf("SC_PAGE_SIZE")) * float(os.sysconf("SC_PHYS_PAGES"))
+    return min([there, *filter(None, map(_limit_in, CONTAINERS))])
+
+
+def _limit_in(path: str) -> float | None:
+    """The number in a file; None where there is none."""
+    try:
+        with open(path) as file:
+            return float(file.read())
+    except (OSError, ValueError):  # not Linux, no container, or "max"
+        return None
 
 
 def exact(gram: Gram, order, tails, columns, ways) -> Cost:

@@ -53,6 +53,8 @@ class Look(NamedTuple):
         What each probe adds to the slopes: their spread is the Monte Carlo error.
     values : (c,) array
         What each probe adds to the criterion.
+    moments : Moments
+        What information and degrees of freedom are made from.
     """
 
     profile: Profile
@@ -69,6 +71,7 @@ class Moments(NamedTuple):
     Attributes
     ----------
     system : System
+        S there.
     scores : parts (levels, k, p + 1)
         ZᵀV⁻¹[X y].
     """
@@ -179,12 +182,6 @@ def _evaluated(plan: Plan, reduced: KrylovReduced, theta, reml: float):
         hessian[begin:end, begin:end] += np.asarray(part)
         begin = end
     return seen.profile.objective, gradient, 0.5 * (hessian + hessian.T), seen
-
-
-def satterthwaite(plan: Plan, reduced: KrylovReduced, theta, reml: float, combinations: np.ndarray):
-    """Average information in place of the Hessian, and derivatives (n_theta, m), as `criterion.satterthwaite`."""
-    _, _, hessian, seen = evaluated(plan, reduced, theta, reml)
-    return hessian, of_pwrss(plan, seen)[:, None] + of_variances(plan, seen, combinations)
 
 
 def of_pwrss(plan: Plan, seen: Look) -> np.ndarray:

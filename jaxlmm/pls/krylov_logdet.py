@@ -17,6 +17,7 @@ F[·,·] divided differences, a matrix of low rank: five products wᵀ dA w repl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,7 +77,7 @@ class Forms(NamedTuple):
     owner: np.ndarray
 
 
-def signs(size: int, numbers: range, seed: int = 0) -> np.ndarray:
+def signs(size: int, numbers: Sequence[int] | np.ndarray, seed: int = 0) -> np.ndarray:
     """Probes (N, c) of independent signs; probe i is the same whatever else is drawn."""
     answer = np.empty((size, len(numbers)))
     for column, number in enumerate(numbers):

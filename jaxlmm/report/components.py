@@ -107,29 +107,41 @@ def ranef(fitted: Fitted, which: str | list[str] | None) -> dict[str, pd.DataFra
 
 
 def ranef_parts(
-    fitted: Fitted, which: str | list[str] | None, variances: tuple[np.ndarray, ...], levels: int | None = None
+    fitted: Fitted,
+    which: str | list[str] | None,
+    variances: tuple[np.ndarray, ...],
+    errors: tuple[np.ndarray, ...] | None = None,
+    levels: int | None = None,
 ) -> Iterator[pd.DataFrame]:
-    """Conditional modes with standard errors, one row per group, level and effect, so many levels at a time."""
+    """Conditional modes with standard errors, one row per group, level and effect, so many levels at a time; `errors` are
+    what probes leave uncertain of the variances."""
     for t in chosen(fitted, which):
         factor = fitted.factors[t]
         for k, effect in enumerate(_unique(factor.columns)):
             n_levels = factor.grouping.n_levels
             for begin in range(0, n_levels, levels or n_levels):
                 part = slice(begin, begin + (levels or n_levels))
-                yield pd.DataFrame(
-                    {
-                        "group": factor.grouping.name,
-                        "level": factor.grouping.levels[part],
-                        "effect": effect,
-                        "estimate": fitted.fit.b[t][part, k],
-                        "std_error": np.sqrt(np.maximum(variances[t][part, k, k], 0.0)),
-                    }
-                )
+                size = np.sqrt(np.maximum(variances[t][part, k, k], 0.0))
+                frame = {
+                    "group": factor.grouping.name,
+                    "level": factor.grouping.levels[part],
+                    "effect": effect,
+                    "estimate": fitted.fit.b[t][part, k],
+                    "std_error": size,
+                }
+                if errors is not None:
+                    frame["monte_carlo_error"] = errors[t][part, k, k] / np.where(size > 0, 2.0 * size, 1.0)
+                yield pd.DataFrame(frame)
 
 
-def ranef_long(fitted: Fitted, which: str | list[str] | None, variances: tuple[np.ndarray, ...]) -> pd.DataFrame:
+def ranef_long(
+    fitted: Fitted,
+    which: str | list[str] | None,
+    variances: tuple[np.ndarray, ...],
+    errors: tuple[np.ndarray, ...] | None = None,
+) -> pd.DataFrame:
     """All of them in one table."""
-    return pd.concat(ranef_parts(fitted, which, variances), ignore_index=True)
+    return pd.concat(ranef_parts(fitted, which, variances, errors), ignore_index=True)
 
 
 def coef(fitted: Fitted, which: str | list[str] | None) -> dict[str, pd.DataFrame]:

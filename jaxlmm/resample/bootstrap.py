@@ -153,4 +153,4 @@ class Resampler:
     def _fit(self, batch: Batch) -> LaneFits:
         model = self.shared.model
         start = lifted(model.plan, self.fit.standard_theta)
-        return fit_lanes(model, batch, self.fit.reml, start, self.control)
+        return fit_lanes(model, batch, self.fit.reml, start, self.control, like=self.fit.monte_carlo)

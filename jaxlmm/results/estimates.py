@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from jaxlmm import report
-from jaxlmm.fit import Certificate, MonteCarlo, conditional_variances
+from jaxlmm.fit import Certificate, MonteCarlo, measured_variances
 from jaxlmm.inference import modes_of, p_values
 from jaxlmm.pls import Plan
 from jaxlmm.precision import double
@@ -216,7 +216,7 @@ class Estimates:
         which : str or list of str, optional
             Grouping factors; all by default.
         condvar : bool
-            Give standard errors too (conditional on the estimated parameters), in one long frame.
+            Give standard errors too, at the estimated coefficients and variances as lme4's condVar, in one long frame.
         to_arrow : bool
             Give pyarrow tables instead of frames.
         newdata : table, optional
@@ -227,8 +227,9 @@ class Estimates:
 
         Returns
         -------
-        dict of DataFrames level by effect, or one DataFrame group, level, effect, estimate, std_error; or the number of rows
-            that were written
+        dict of DataFrames level by effect, or one DataFrame group, level, effect, estimate, std_error (and, with the plan
+            "krylov", monte_carlo_error: the standard deviation of std_error over other probes); or the number of rows that
+            were written
 
         Raises
         ------
@@ -253,12 +254,14 @@ class Estimates:
             frame, fit = replace(fitted.frame, factors=factors), replace(fitted.fit, b=modes)
             fitted = replace(fitted, frame=frame, fit=fit)
         if condvar or to is not None:
-            variances = conditional_variances(fitted.model, fitted.fit) if variances is None else variances
-            answer: Any = report.ranef_long(fitted, which, variances) if to is None else None
+            errors = None
+            if variances is None:
+                variances, errors = measured_variances(fitted.model, fitted.fit)
+            answer: Any = report.ranef_long(fitted, which, variances, errors) if to is None else None
         else:
             answer = report.ranef(fitted, which)
         if to is not None:
-            return ranef_to(fitted, which, to, variances)
+            return ranef_to(fitted, which, to, variances, errors)
         return report.as_arrow(answer) if to_arrow else answer
 
     def coef(self, which: str | list[str] | None = None) -> dict[str, pd.DataFrame]:

@@ -123,6 +123,8 @@ def forecast(learnt: Learnt, source: Source, chunk_rows: int) -> Forecast:
     levels = {name: grown(f.n_levels, seen, share) for name, f in zip(names, cross.factors, strict=True)}
     pairs = {(names[s], names[t]): grown(pair.first.size, seen, share) for (s, t), pair in sorted(cross.pairs.items())}
     held, krylov = _bytes(cross, levels, pairs, names, plan.order[plan.n_chain :])
+    if share <= 1.0:  # the sample is all there is, and its plan that of the fit
+        krylov = plan.kind == "krylov"
     return Forecast(
         learnt.formula.source,
         source.n_rows,

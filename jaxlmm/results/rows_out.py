@@ -65,11 +65,13 @@ def augment_to(fitted: Fitted, path: str | os.PathLike[str], source: Source, chu
     return written
 
 
-def ranef_to(fitted: Fitted, which: str | list[str] | None, path: str | os.PathLike[str], variances: Any) -> int:
-    """Write conditional modes as rows group, level, effect, estimate (and std_error); the number of rows written."""
+def ranef_to(
+    fitted: Fitted, which: str | list[str] | None, path: str | os.PathLike[str], variances: Any, errors: Any
+) -> int:
+    """Write conditional modes with standard errors, and what probes leave uncertain; the number of rows written."""
     written = 0
     with parquet_writer(path) as write:
-        for part in report.ranef_parts(fitted, which, variances, LEVELS):
+        for part in report.ranef_parts(fitted, which, variances, errors, LEVELS):
             write(report.as_arrow(part.assign(level=part["level"].astype(str))))
             written += len(part)
     return written

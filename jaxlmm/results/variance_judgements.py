@@ -29,7 +29,8 @@ class VarianceJudgements(Estimates):
             By effect, as lmerTest names them: n_parameters, log_lik, aic, lrt, df, p_value_chisq (lmerTest's: χ² with df
             degrees of freedom, which is conservative, since a variance of zero lies on the boundary of its space), and
             p_value_boundary, from the equal mixture of χ² with df - 1 and df (Stram & Lee 1994, Biometrics 50(4)); NaN where
-            several variances are left out at once, as with a factor's random slopes: no mixture is known in general.
+            several variances are left out at once, as with a factor's random slopes: no mixture is known in general. With
+            the plan "krylov" also monte_carlo_error: the standard deviation of lrt over other probes.
 
         Raises
         ------

@@ -5,15 +5,18 @@ criterion in two hundred.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
 
 import jaxlmm
 from jaxlmm import Control, ConvergenceError, DesignError, MixedModelResults
+from jaxlmm.fit import conditional_variances, krylov_uncertainty
 from jaxlmm.linalg import gradients
 from jaxlmm.pls import costs
 from tests.reference.loader import data
@@ -130,8 +133,9 @@ def test_inference() -> None:
     new = table("random", 1)[:50]
     a, b = (fit.predict(new, interval="prediction") for fit in (ours, exact))
     np.testing.assert_allclose(a, b, atol=0.02)
-    with pytest.raises(DesignError, match="average information"):
-        ours.cov_varcorr(information="expected")
+    # The expected information takes dense matrices for either plan.
+    expected = (np.diagonal(fit.cov_varcorr(information="expected")) for fit in (ours, exact))
+    np.testing.assert_allclose(*expected, rtol=0.05)
 
 
 def test_everything_else_runs() -> None:
@@ -140,14 +144,86 @@ def test_everything_else_runs() -> None:
     np.testing.assert_allclose(
         ours.refit(exact.simulate(1, seed=3)[:, 0]).theta, exact.refit(exact.simulate(1, seed=3)[:, 0]).theta, atol=0.02
     )
-    drawn, expected = ours.bootstrap(2, seed=1).frame, exact.bootstrap(2, seed=1).frame
-    np.testing.assert_allclose(drawn["x"], expected["x"], atol=0.02)
-    rows = table("random", 1)
-    many = jaxlmm.fit_many("~ x + (1 | g) + (1 | h)", rows.drop(columns="y"), rows[["y"]], control=KRYLOV)
-    one = jaxlmm.lmer(INTERCEPTS, rows)
-    fixed = many.frame[many.frame["effect"] == "fixed"]
-    np.testing.assert_allclose(fixed["estimate"], one.params, atol=0.01)
-    np.testing.assert_allclose(fixed["df"], one.tidy()["df"], rtol=0.05)
+
+
+@cache
+def weak_pair() -> tuple[MixedModelResults, MixedModelResults]:
+    """A path of levels with variances of four residual ones, which takes many probes."""
+    rng = np.random.default_rng(0)
+    n, a, b = 1500, 400, 300
+    g, x = rng.integers(0, a, n), rng.normal(size=n)
+    h = (g * b // a + rng.integers(0, 2, n)) % b
+    y = 1 + 0.5 * x + rng.normal(0, 2, a)[g] + rng.normal(0, 2, b)[h] + rng.normal(size=n)
+    rows = pd.DataFrame({"y": y, "x": x, "g": g, "h": h})
+    return jaxlmm.lmer(INTERCEPTS, rows, control=KRYLOV), jaxlmm.lmer(INTERCEPTS, rows)
+
+
+def test_conditional_variances_are_exact_or_say_how_far_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Held to the exact plan at the same θ; where probes are used, what they say of their error is of the error's size."""
+    ours, exact = weak_pair()
+    check(ours, exact)
+    there = replace(exact._fitted.fit, standard_theta=ours._fitted.fit.standard_theta, sigma=ours.sigma)
+    with jax.enable_x64(True):
+        wanted = [v[:, 0, 0] ** 0.5 for v in conditional_variances(exact._fitted.model, there)]
+    modes = ours.ranef(condvar=True)
+    np.testing.assert_allclose(modes["std_error"], np.concatenate(wanted), rtol=1e-7)
+    assert (modes["monte_carlo_error"] == 0.0).all()
+    assert "monte_carlo_error" not in exact.ranef(condvar=True)
+    monkeypatch.setattr(krylov_uncertainty, "WHOLE", (0, 0.0))
+    modes = ours.ranef(condvar=True)
+    ratio = (modes["std_error"] - np.concatenate(wanted)) / modes["monte_carlo_error"]
+    assert 0.8 < np.sqrt(np.mean(ratio**2)) < 1.25
+
+
+def test_lanes_are_fits_of_their_own() -> None:
+    """Each response has the probes that it needs, whatever is fitted beside it: the numbers are those of a single fit."""
+    ours, exact = weak_pair()
+    rows = ours._fitted.frame.table
+    y = exact.simulate(2, seed=4)
+    many = jaxlmm.fit_many(
+        "~ x + (1 | g) + (1 | h)", rows, pd.DataFrame(y, columns=["a", "b"], index=rows.index), control=KRYLOV
+    )
+    alone = ours.refit(y[:, 1])
+    tidy = many.frame[(many.frame["response"] == "b") & (many.frame["effect"] == "fixed")]
+    np.testing.assert_allclose(tidy["estimate"], alone.params, rtol=1e-9)
+    np.testing.assert_allclose(tidy["std_error"], alone.bse, rtol=1e-9)
+    np.testing.assert_allclose(tidy["df"], alone.tidy()["df"], rtol=1e-6)
+    assert alone.monte_carlo is not None
+    for name, column in zip(("a", "b"), y.T, strict=True):
+        wanted = exact.refit(column)._fitted.fit.standard_theta
+        found = many.fit(name)._fitted.fit.standard_theta
+        assert np.abs((found - wanted) / alone.monte_carlo.std_error).max() < CLOSE
+
+
+def test_bootstrap_and_influence_beside_the_exact_ones() -> None:
+    ours, exact = weak_pair()
+    assert ours.monte_carlo is not None
+    drawn, expected = (fit.bootstrap(2, seed=1).frame for fit in (ours, exact))
+    # Replicates are drawn from either fit's own estimates, which differ by less than CLOSE themselves.
+    error = exact.tidy("ran_pars").set_index("term")["std_error"]
+    names = [name for name in expected if name.startswith("sd__Intercept")]
+    assert len(names) == 2
+    for name in names:
+        assert np.abs(drawn[name] - expected[name]).max() < 2 * CLOSE * error.loc["sd__Intercept"].max()
+    near, known = (fit.influence("h", approximate=True).frame for fit in (ours, exact))
+    for name in ("theta1", "theta2"):
+        # Less what the fits themselves differ by, a level moves θ as it does there.
+        off = (near[name] - known[name]) - (near[name] - known[name]).mean()
+        assert np.sqrt(np.mean(off**2)) < 0.05 * known[name].std()
+        assert abs((near[name] - known[name]).mean()) < CLOSE * ours.monte_carlo.std_error.max()
+
+
+def test_comparisons_tell_what_probes_leave_uncertain() -> None:
+    ours, exact = weak_pair()
+    for fit, told in ((ours, True), (exact, False)):
+        larger = fit.update(". ~ . + I(x**2)")
+        tables = jaxlmm.anova(fit, larger), fit.ranova()
+        for own in tables:
+            assert ("monte_carlo_error" in own) is told
+    smaller = ours.ranova()
+    assert ours.monte_carlo is not None
+    # Each smaller model has one factor, and an exact criterion.
+    np.testing.assert_allclose(smaller["monte_carlo_error"].iloc[1:], ours.monte_carlo.objective)
 
 
 def test_saved_and_loaded(tmp_path: Any) -> None:

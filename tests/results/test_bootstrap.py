@@ -171,6 +171,10 @@ def test_cases_and_bca_of_nested_groups() -> None:
     one = jaxlmm.lmer("strength ~ 1 + (1 | batch/cask)", pd.concat(parts, ignore_index=True))
     assert draws.frame["objective"][0] == pytest.approx(one.objective, abs=1e-7)
     assert (draws.conf_int("bca").loc["Intercept"].diff().iloc[1]) > 0
+    # Whether groups are independent is the design's, whatever plan it is fitted by.
+    dense = jaxlmm.lmer("strength ~ 1 + (1 | batch/cask)", data, control=jaxlmm.Control(plan="dense"))
+    same = dense.bootstrap(4, seed=1, kind="cases").frame
+    np.testing.assert_allclose(same["objective"], draws.frame["objective"][:4], atol=1e-6)
     with pytest.raises(DataError, match="here they are crossed"):
         penicillin().bootstrap(10, kind="cases")
 

@@ -245,7 +245,7 @@ OF_ROWS: dict[str, tuple[str, Callable[[MixedModelResults], Any]]] = {
     "influence": ("plain", lambda f: f.influence("Subject").frame),
     "r squared": ("matrix", lambda f: f.r_squared()),
     "cases": ("plain", lambda f: f.bootstrap(20, seed=1, kind="cases").frame),
-    "trajectories": ("plain", lambda f: jaxlmm.plot.data.trajectories(f)),
+    "trajectories": ("plain", jaxlmm.plot.data.trajectories),
 }
 
 

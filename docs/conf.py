@@ -54,7 +54,7 @@ for notebook in (HERE.parent / "notebooks").glob("*.ipynb"):
 
 
 def _notebooks_beside(_app: object, _page: str, source: list[str]) -> None:
-    """Pages link to `../notebooks`, where a reader of the repository finds them; Sphinx finds the copies in its own folder."""
+    """Pages link to `../notebooks`, where a reader of the repository finds them; Sphinx has copies in its own folder."""
     source[0] = re.sub(r"\]\(\.\./((?:\.\./)*notebooks/)", r"](\1", source[0])
 
 

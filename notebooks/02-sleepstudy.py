@@ -71,7 +71,7 @@ jaxlmm.plot.caterpillar(fit);
 fit.plot();
 
 # %% [markdown]
-# The tails of the residuals are heavier than a normal distribution's: two days lie four and five standard deviations from their driver's
+# The tails of the residuals are heavier than a normal distribution's: three days lie four to five standard deviations from their driver's
 # line. Which drivers move the estimates?
 
 # %%

@@ -1,7 +1,9 @@
 """Sphinx: `sphinx-build -W docs build/docs`. Code cells of pages are run; notebooks keep the outputs that they hold."""
 
+import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import jaxlmm
 
@@ -49,3 +51,13 @@ nitpicky = False
 (HERE / "notebooks").mkdir(exist_ok=True)
 for notebook in (HERE.parent / "notebooks").glob("*.ipynb"):
     shutil.copyfile(notebook, HERE / "notebooks" / notebook.name)
+
+
+def _notebooks_beside(_app: object, _page: str, source: list[str]) -> None:
+    """Pages link to `../notebooks`, where a reader of the repository finds them; Sphinx has copies in its own folder."""
+    source[0] = re.sub(r"\]\(\.\./((?:\.\./)*notebooks/)", r"](\1", source[0])
+
+
+def setup(app: Any) -> None:
+    """What Sphinx calls."""
+    app.connect("source-read", _notebooks_beside)

@@ -63,19 +63,23 @@ jaxlmm.plot.caterpillar(fit);
 # %% [markdown]
 # ## Check
 #
-# Residuals should scatter evenly around zero and follow a normal distribution, and so should the random effects.
+# Above, residuals against fitted values and against normal quantiles; below, the random effects. The smooth curve need not lie on
+# zero, even when the model is right: effects are shrunk, so that residuals go up with fitted values, the more the fewer rows a level has.
+# With ten rows a driver it is hardly seen.
 
 # %%
 fit.plot();
 
 # %% [markdown]
-# The tails of the residuals are heavy: a few days lie far from their driver's line. Which drivers move the estimates?
+# The tails of the residuals are heavier than a normal distribution's: three days lie four to five standard deviations from their driver's
+# line. Which drivers move the estimates?
 
 # %%
 jaxlmm.plot.influence(fit.influence("Subject"), number=8);
 
 # %% [markdown]
-# A sandwich estimator does not believe the covariance model. Here it agrees with it:
+# A sandwich estimator does not believe the covariance model. Here it says nothing new, and cannot: every driver was measured on the same
+# days, all fixed effects vary by driver, and then CR2 equals the model's standard errors by algebra.
 
 # %%
 fit.robust("CR2").round(3)
@@ -99,8 +103,8 @@ uncorrelated = fit.update(". ~ . - (Days | Subject) + (Days || Subject)")
 jaxlmm.anova(uncorrelated, fit).round(4)
 
 # %% [markdown]
-# No: 0.06 ± 1.1 says nothing. It stays in the model all the same, since whether it is there depends on where zero lies on
-# the axis of days.
+# The data do not ask for it (χ² = 0.06 on one degree of freedom). It stays in the model all the same, since whether it is there depends on
+# where zero lies on the axis of days.
 #
 # ## How sure
 #

@@ -78,7 +78,10 @@ many.top_table("treatment", number=5).round(3)
 jaxlmm.plot.volcano(many, "treatment");
 
 # %% [markdown]
-# Since the truth is known: how many of those called at 5 % false discovery rate are false, and how many were found?
+# The plot calls by the t test of each response alone (`p_adjusted` of `frame`). `top_table` moderates the variances first, and so may call a
+# few more or fewer.
+#
+# Since the truth is known: how many of those that `top_table` calls at 5 % false discovery rate are false, and how many were found?
 
 # %%
 top = many.top_table("treatment", number=RESPONSES)

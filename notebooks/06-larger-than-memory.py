@@ -80,7 +80,8 @@ jaxlmm.lmer("minutes ~ km + (km | driver)", wet).tidy().round(3)
 # %% [markdown]
 # ## Let the database make the cells
 #
-# Where covariates take few values, rows that share them all can be averaged first: the fit is that of the raw rows.
+# Where covariates take few values, rows that share them all can be averaged first: the fit is that of the raw rows. It has no rows of its
+# own afterwards, so that residuals, tests of terms, `emmeans` and `simulate` are refused.
 
 # %%
 cells = duckdb.sql(f"""

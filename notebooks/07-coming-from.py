@@ -21,7 +21,8 @@
 # m = jaxlmm.lmer("Reaction ~ Days + (Days | Subject)", d)
 # ```
 #
-# R's names of functions and arguments (`REML=`, `re.form`, `fixef`, ...) get an error that says what to write.
+# Most of R's names of functions and arguments (`REML=`, `re.form`, `fixef`, ...) get an error that says what to write. What is not there
+# (`glmer`, `step`, `lmList`, simr's `powerSim`) has a page among *How do I ...?* of the documentation.
 
 # %%
 import matplotlib.pyplot as plt

@@ -34,7 +34,17 @@ def test_every_plot_is_in_the_gallery() -> None:
 
 
 def test_links_between_pages_and_files() -> None:
+    """Links name files, so that they also lead somewhere where pages are read as they stand, on a code host."""
     root = DOCS.parent
-    for page in [root / "README.md", root / "CONTRIBUTING.md"]:
-        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
-            assert link.startswith("http") or (root / link).exists(), (page.name, link)
+    pages = [root / "README.md", root / "CONTRIBUTING.md", *DOCS.glob("*.md"), *DOCS.glob("*/*.md")]
+    assert len(pages) > 20
+    for page in pages:
+        for link in re.findall(r"\]\(([^)#`]+)\)", page.read_text()):
+            assert link.startswith("http") or (page.parent / link).is_file() or link == "notebooks", (page.name, link)
+
+
+def test_every_answer_is_listed() -> None:
+    index = (DOCS / "how-to" / "index.md").read_text()
+    for page in {page.stem for page in (DOCS / "how-to").glob("*.md")} - {"index"}:
+        assert f"]({page}.md)" in index, page
+        assert re.search(rf"^{page}$", index, flags=re.M), page

@@ -58,7 +58,7 @@ def lmer(
         Reference distribution of t and F statistics; every method that needs one obeys it unless told otherwise.
         Satterthwaite's degrees of freedom (Kuznetsova, Brockhoff & Christensen 2017, J. Stat. Softw. 82(13)) and Kenward and
         Roger's (1997, Biometrics 53(3)), which widen the standard errors too, come from exact derivatives. Methods also take
-        `information=`: "observed" is usual for Satterthwaite (lmerTest, SAS, JMP; SAS takes it for Kenward-Roger, too),
+        `information=`: "observed" is usual for Satterthwaite (lmerTest, SAS; SAS takes it for Kenward-Roger, too),
         "expected" for Kenward-Roger (pbkrtest, lmerTest).
     na_action : {"drop", "raise"}
         Leave rows with missing values out, counted in the result, or refuse them.

@@ -140,6 +140,11 @@ class Frame:
         DataError
             When the rows were not kept.
         """
+        if self.design.n_obs == 0 and self.arguments.get("counts") is not None:
+            raise DataError(
+                "this fit is of cells (counts=), whose single rows are not known, and this question is about rows; fit the rows "
+                "themselves"
+            )
         if self.design.n_obs == 0:
             raise DataError(
                 "this model was loaded from a file without its rows, or its rows were read from a source and not kept; keep "

@@ -195,7 +195,7 @@ class Bootstrap:
         """A table of replicates with the user's statistics beside them."""
         if self._statistic is None:
             return table
-        return pd.concat([table, _own(self._statistic(table.drop(columns=report.NOT_ESTIMATES)), table)], axis=1)
+        return pd.concat([table, _own(_asked(self._statistic, table), table)], axis=1)
 
     def _estimates(self) -> pd.Series:
         table = report.estimates_as_replicate(self._fitted)
@@ -208,6 +208,24 @@ class Bootstrap:
         table = self.frame[self._lanes.certified]
         thetas = [name for name in table if str(name).startswith("theta.")]
         return table.drop(columns=[*report.NOT_ESTIMATES, *thetas])
+
+
+def _asked(statistic: Statistic, table: pd.DataFrame) -> Any:
+    """What the user's function gives for a table of replicates.
+
+    Raises
+    ------
+    DataError
+        When it fails, saying what it is given.
+    """
+    given = table.drop(columns=report.NOT_ESTIMATES)
+    try:
+        return statistic(given)
+    except Exception as problem:
+        raise DataError(
+            f"statistic failed ({type(problem).__name__}: {problem}); it is given a table, not a fit: a row for each replicate, "
+            f"and the columns {', '.join(map(repr, given))}"
+        ) from problem
 
 
 def _own(found: Any, table: pd.DataFrame) -> pd.DataFrame:
@@ -252,6 +270,9 @@ def bootstrapped(
     check_replicates(n, seed)
     if statistic is not None and not callable(statistic):
         raise DataError(f"statistic is of type {type(statistic).__name__}; write a function of a table of replicates")
+    if statistic is not None:
+        mine = report.estimates_as_replicate(fitted)
+        _own(_asked(statistic, mine), mine)  # a function that fails does so before anything is drawn
     resampler = Resampler(fitted.shared, fitted.fit, seed, kind, replace(control, start=None))
     if kind != "parametric" or fitted.model.plan.kind != "grouped":
         fitted.frame.with_rows()  # raises where they were not saved

@@ -158,6 +158,24 @@ NOT_IN_FIT_MANY = {
 PLANNED = {
     "drop1": "write fit.anova(type=2), or jaxlmm.anova(fit, fit.update('. ~ . - x'))",
     "bootmer": "write fit.bootstrap(n, seed)",
+    "dotplot": "write jaxlmm.plot.caterpillar(fit)",
+    "plot_ranef": "write jaxlmm.plot.caterpillar(fit)",
+    "plot_model": "write jaxlmm.plot.coefficients(fit)",
+    "to_latex": "write jaxlmm.table(fit).to_latex()",
+    "as_latex": "write jaxlmm.table(fit).to_latex()",
+    "to_html": "write jaxlmm.table(fit).to_html()",
+    "to_markdown": "write jaxlmm.table(fit).to_markdown()",
+    "modelsummary": "write jaxlmm.table(fit1, fit2)",
+    "stargazer": "write jaxlmm.table(fit1, fit2)",
+    "lrtest": "write jaxlmm.anova(fit1, fit2)",
+    "compare": "write jaxlmm.anova(fit1, fit2), or jaxlmm.table(fit1, fit2)",
+    "compare_lr_test": "write jaxlmm.anova(fit1, fit2)",
+    "glht": "write fit.contrast(tests), or fit.emmeans(specs).pairs()",
+    "tukey": "write fit.emmeans(specs).pairs()",
+    "pairs": "write fit.emmeans(specs).pairs()",
+    "step": "terms are not chosen automatically; compare models that you have reasons for by jaxlmm.anova(fit1, fit2)",
+    "lmlist": "for the estimates of each level alone write jaxlmm.plot.data.shrinkage(fit)",
+    "standardize": "write scale(x) in the formula",
     "qqmath": "write jaxlmm.plot.ranef_qq(fit), or jaxlmm.plot.resid_qq(fit) for the residuals",
     "glmer": "generalized models are not available",
     "nlmer": "nonlinear models are not available",
@@ -227,6 +245,13 @@ FUNCTIONS = {
     "wald_test": "contrast(tests, joint=True)",
     "vcovadj": "cov_params(), of a fit with ddf='kenward-roger'",
     "repca": "rePCA()",
+    "p_values": "pvalues",
+    "pvalue": "pvalues",
+    "std_error": "bse",
+    "random_effect": "ranef()",
+    "varcomp": "varcorr",
+    "sigma2": "sigma**2",
+    "formula_": "formula",
 }
 """Functions of lme4 and attributes of other packages' results: the member of a fit that answers."""
 
@@ -238,6 +263,8 @@ CALLS = {
     "mixed_lm": "jaxlmm.mixedlm",
     "read": "jaxlmm.load",
     "data": "jaxlmm.load_dataset",
+    "read_csv": "pandas.read_csv",
+    "mixed": "jaxlmm.mixedlm",
     "datasets": "jaxlmm.load_dataset",
 }
 """Other packages' names of what the module itself has."""

@@ -87,7 +87,8 @@ def test_degrees_of_freedom_follow_the_variances(name: str) -> None:
     theta, problem = np.asarray(DESIGNS[name].theta), standard_problem(name)
     model = whole(model_of(name), theta)
     p = problem.x.shape[1]
-    found = criterion.satterthwaite(model.plan, model.reduced, theta, 1.0, np.eye(p))[1]
+    seen = criterion.evaluated(model.plan, model.reduced, theta, 1.0)[3]
+    found = criterion.of_pwrss(model.plan, seen)[:, None] + criterion.of_variances(model.plan, seen, np.eye(p))
 
     def logs(at: np.ndarray) -> np.ndarray:
         own = oracle.estimates(problem, at, True)

@@ -206,6 +206,8 @@ def test_the_users_statistic() -> None:
     assert draws.summary().loc["share", "estimate"] == pytest.approx(35.0717 / 654.9410, rel=1e-4)
     assert draws.conf_int("bca").loc["share"].notna().all()
     assert sleepstudy().bootstrap(5, statistic=lambda t: t["Days"] * 2).frame["statistic"].notna().all()
+    with pytest.raises(DataError, match="it is given a table, not a fit"):
+        sleepstudy().bootstrap(5, statistic=lambda m: m.params)  # bootMer's function: refused before anything is drawn
     for statistic, message in [
         (lambda t: [1.0, 2.0], "must give one number for each row"),
         (lambda t: t["Days"].iloc[::-1], "keep the rows in their order"),

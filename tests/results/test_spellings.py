@@ -21,6 +21,11 @@ MODULE = {
     "ranef": "fit.ranef()",
     "ranova": "fit.ranova()",
     "lsmeans": "fit.emmeans(specs)",
+    "dotplot": "jaxlmm.plot.caterpillar(fit)",
+    "to_latex": "jaxlmm.table(fit).to_latex()",
+    "lrtest": "jaxlmm.anova(fit1, fit2)",
+    "glht": "fit.contrast(tests)",
+    "read_csv": "pandas.read_csv",
 }
 
 

@@ -142,8 +142,8 @@ class Frame:
         """
         if self.design.n_obs == 0 and self.arguments.get("counts") is not None:
             raise DataError(
-                "this fit is of cells (counts=), whose single rows are not known, and this question is about rows; fit the rows "
-                "themselves"
+                "this fit is of cells (counts=), whose single rows are not known, and this question is about rows; fit the "
+                "rows themselves"
             )
         if self.design.n_obs == 0:
             raise DataError(

@@ -223,8 +223,8 @@ def _asked(statistic: Statistic, table: pd.DataFrame) -> Any:
         return statistic(given)
     except Exception as problem:
         raise DataError(
-            f"statistic failed ({type(problem).__name__}: {problem}); it is given a table, not a fit: a row for each replicate, "
-            f"and the columns {', '.join(map(repr, given))}"
+            f"statistic failed ({type(problem).__name__}: {problem}); it is given a table, not a fit: a row for each "
+            f"replicate, and the columns {', '.join(map(repr, given))}"
         ) from problem
 
 

@@ -394,7 +394,7 @@ class MixedModelResults(Judgements, Diagnostics):
             File to write.
         rows : bool
             Keep the rows of the design and its columns, so that everything but update() without data= goes on working.
-            Without them residuals, fitted values, augment, simulate, refit, anova, ranova, emmeans, diagnostics, influence, robust,
-            r_squared, icc and plots of rows are lost. The file holds sums over each level's rows either way.
+            Without them residuals, fitted values, augment, simulate, refit, anova, ranova, emmeans, diagnostics, influence,
+            robust, r_squared, icc and plots of rows are lost. The file holds sums over each level's rows either way.
         """
         saving.save(self._fitted, self._control, path, rows)

@@ -4,9 +4,9 @@ Balanced designs (Kündig & Sigrist 2025, arXiv 2505.09552, §5): two factors wi
 covariates, all variances 0.25; jaxlmm with `plan="auto"`, and GPBoost's iterative methods beside it, each in a process of its
 own on the same numbers. The first fit compiles; the second, of the same table, is what a session sees. Two errors are told:
 that of the estimates, which is the sample's and nearly the same for both, and, where the exact plan fits, how far they are
-from the exact maximum of the likelihood, which is the method's. InstEval by conjugate gradients beside the exact plan. And rows with the margins of MovieLens 32M (32 million ratings, 200,948
-users, 84,432 items) of known parameters. Writes `crossed.csv` and `crossed.md`. `--only NAME` runs the rows whose name begins
-so and leaves the others as they are in the CSV.
+from the exact maximum of the likelihood, which is the method's. InstEval by conjugate gradients beside the exact plan. And
+rows with the margins of MovieLens 32M (32 million ratings, 200,948 users, 84,432 items) of known parameters. Writes
+`crossed.csv` and `crossed.md`. `--only NAME` runs the rows whose name begins so and leaves the others as they are in the CSV.
 """
 
 from __future__ import annotations

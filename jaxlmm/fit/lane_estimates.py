@@ -1,13 +1,13 @@
 """What lanes estimated, read off at their minima: back to the user's units, with Satterthwaite's degrees of freedom.
 
-Called by `lanes`.
+Called by `lanes`, for every plan with compiled programs.
 """
 
 import jax
 import numpy as np
 
 from jaxlmm.covariance import canonical_lanes
-from jaxlmm.fit import boundary, evaluations, programs
+from jaxlmm.fit import boundary, programs
 from jaxlmm.fit.batch import EXACT_FIT, NOT_IDENTIFIED, Batch, LaneFits, lane_of, over_chunks, placed, reduced_of
 from jaxlmm.fit.directions import smallest_values
 from jaxlmm.fit.record import Model
@@ -38,7 +38,7 @@ def in_users_units(
 
     def read_one(lane: int) -> None:
         factors = [own[lane] for own in lam]
-        found = jax.device_get(evaluations.of(plan).profile(plan, lane_of(model, batch, lane), factors, flag))
+        found = jax.device_get(programs.profile(plan, lane_of(model, batch, lane), factors, flag))
         value[lane], pwrss[lane] = found.objective, found.pwrss
         beta[:, lane], w[:, :, lane] = found.beta[:p], found.fixed_inverse_factor[:p, :p]
 
@@ -95,7 +95,7 @@ def _degrees_of_freedom(model: Model, batch: Batch, lam, lanes, standard, degree
         return
 
     def alone(lane: int) -> None:
-        found = evaluations.of(plan).satterthwaite(plan, lane_of(model, batch, lane), theta[:, lane], flag, padded)
+        found = programs.satterthwaite(plan, lane_of(model, batch, lane), theta[:, lane], flag, padded)
         write(np.array([lane]), *(np.asarray(part)[..., None] for part in jax.device_get(found)))
 
     with one_blas_thread():

@@ -1,6 +1,6 @@
-"""The three verbs of a plan, and the records they pass on.
+"""The verbs of a plan, and the records they pass on.
 
-Every plan is one module with the functions
+Every plan that eliminates exactly is one module with the functions
 
     compress(plan, gram)                        -> (reduced gram, layout)
     compress_response(plan, layout, gram, response) -> reduced response
@@ -12,7 +12,12 @@ that eliminate all random effects from the bordered matrix
     [ΛᵀZᵀWZΛ + I, ΛᵀZᵀWX, ΛᵀZᵀWy;  ·, XᵀWX, XᵀWy;  ·, ·, yᵀWy].
 
 `factor` sees no response and `solve` no Λ, because lanes share factors and derivatives attach to them.
-`logdet` is a field of the factor. The arrays of a layout are int32 indices; a plan is static.
+`logdet` is a field of the factor. The arrays of a layout are int32 indices; a plan is static. What else is asked of them:
+
+    response_by_factor, response_from, energy   average information: nested, crossed (grouped and dense have exact Hessians)
+    response_by_factor, blocks_by_factor        modes and their variances: nested, crossed, dense (those of `grouped` are NumPy's)
+
+`krylov` compresses as they do, and has products and solutions in place of a factor: see `krylov.System`.
 """
 
 from typing import Any, NamedTuple

@@ -62,6 +62,10 @@ def reference_grid(frame: Frame, kept: np.ndarray, at: Mapping[str, Any] | None,
     variables = variables_of(frame.formula.fixed)
     for name in wanted:
         if name not in variables:
+            left, tilde, right = str(name).partition("~")
+            if tilde:
+                means = f"emmeans({right.strip()!r})" + (".pairs()" if left.strip() else "")
+                raise DataError(f"{name!r} is R's way to name variables; write {means}, or a list of names, and by=")
             raise DataError(
                 f"{name!r} is not a variable of the fixed effects of this fit; those are: {', '.join(map(repr, variables))}"
             )

@@ -15,7 +15,7 @@ that eliminate all random effects from the bordered matrix
 `logdet` is a field of the factor. The arrays of a layout are int32 indices; a plan is static. What else is asked of them:
 
     response_by_factor, response_from, energy   average information: nested, crossed (grouped and dense have exact Hessians)
-    response_by_factor, blocks_by_factor        modes and their variances: nested, crossed, dense (those of `grouped` are NumPy's)
+    response_by_factor, blocks_by_factor        modes and their variances: nested, crossed, dense (of `grouped` in NumPy)
 
 `krylov` compresses as they do, and has products and solutions in place of a factor: see `krylov.System`.
 """

@@ -112,7 +112,7 @@ class Estimates:
     @property
     def bic(self) -> float:
         """Schwarz's criterion with log(nobs), as in lme4."""
-        return -2.0 * self.llf + np.log(self.nobs) * self._fitted.n_parameters
+        return float(-2.0 * self.llf + np.log(self.nobs) * self._fitted.n_parameters)
 
     @property
     def nobs(self) -> int:

@@ -213,3 +213,12 @@ def test_slopes_that_are_one_and_the_same() -> None:
     differences = trends.pairs()
     np.testing.assert_allclose(differences["estimate"], 0.0, atol=1e-12)
     np.testing.assert_allclose(differences["std_error"], 0.0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("specs", "instead"), [("~ Machine", r"emmeans\('Machine'\), or"), ("pairwise ~ Machine", r"'Machine'\)\.pairs\(\)")]
+)
+def test_formulas_of_r_are_told_what_to_write(specs: str, instead: str) -> None:
+    fit = jaxlmm.lmer("score ~ Machine + (1 | Worker)", jaxlmm.load_dataset("machines"))
+    with pytest.raises(DataError, match=instead):
+        fit.emmeans(specs)

@@ -13,6 +13,7 @@ import pytest
 
 import jaxlmm
 from jaxlmm import JaxlmmError
+from jaxlmm.results.saving import VERSION
 
 N_GROUPS, PER_GROUP = 12, 6
 
@@ -142,7 +143,7 @@ def other_arrays() -> Path:
 
 def trusted() -> Path:
     """A saved model whose formula, changed by someone, says that it may call anything."""
-    header = {"format": "jaxlmm model", "version": 2}
+    header = {"format": "jaxlmm model", "version": VERSION}
     header["frame"] = {"formula": "y ~ open('owned', 'w') + (1 | g)", "trusted": True}
     np.savez("trusted.npz", header=np.frombuffer(json.dumps(header).encode(), dtype=np.uint8))
     return Path("trusted.npz")

@@ -216,7 +216,8 @@ def test_slopes_that_are_one_and_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("specs", "instead"), [("~ Machine", r"emmeans\('Machine'\), or"), ("pairwise ~ Machine", r"'Machine'\)\.pairs\(\)")]
+    ("specs", "instead"),
+    [("~ Machine", r"emmeans\('Machine'\), or"), ("pairwise ~ Machine", r"'Machine'\)\.pairs\(\)")],
 )
 def test_formulas_of_r_are_told_what_to_write(specs: str, instead: str) -> None:
     fit = jaxlmm.lmer("score ~ Machine + (1 | Worker)", jaxlmm.load_dataset("machines"))

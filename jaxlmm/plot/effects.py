@@ -60,9 +60,8 @@ def caterpillar(
     for panel, name in zip(axes, names, strict=True):
         own = table[table["effect"] == name]
         panel.axvline(0.0, color=style.GREY, linewidth=0.8, linestyle="--")
-        panel.hlines(
-            own["position"], own["lower"], own["upper"], color=style.FIRST, linewidth=1.2 if n_levels <= 100 else 0.4
-        )
+        thin = {"linewidth": 1.2} if n_levels <= 100 else {"linewidth": 0.4, "alpha": 0.3}
+        panel.hlines(own["position"], own["lower"], own["upper"], color=style.FIRST, **thin)
         panel.scatter(own["estimate"], own["position"], color=style.FIRST, s=16 if n_levels <= 100 else 2, zorder=3)
         ordered = own.sort_values("position")
         inches = 2.6 if own_figure else labels.room(panel)[0]

@@ -61,8 +61,9 @@ def influence(influence: Any, number: int = 20, ax: Any = None) -> Any:
     ax.set_xlim(0.0, (float(table["cooks_distance"].max()) or 1.0) / (1.0 - share))
     labels.along_y(ax, position, names, influence.group, high - 0.9 if own else None)
     ax.set_xlabel(
-        "Cook's distance\n"
-        + labels.wrapped("beside it the coefficient that moves most, in standard errors", inches, "small"),
+        labels.wrapped(
+            "Cook's distance; beside it the largest change of a coefficient, in standard errors", inches, "small"
+        ),
         fontsize="small",
     )
     style.plain(ax)

@@ -117,24 +117,41 @@ def along_y(ax: Any, positions: np.ndarray, names: Sequence[Any], title: str, he
         ax.set_ylabel(f"{shortened(title)}: {count:,} levels, in order")
 
 
-def along_x(ax: Any, names: Sequence[Any], inches: float | None = None) -> None:
-    """Names at 0, 1, ... along the horizontal axis, broken or turned where they would touch."""
+def along_x(ax: Any, names: Sequence[Any], inches: float | None = None) -> float:
+    """Names at 0, 1, ... along the horizontal axis, broken or turned where they would touch.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where.
+    names : sequence
+        In their order.
+    inches : float, optional
+        Width of the axes, when it is known better than the axes know it themselves.
+
+    Returns
+    -------
+    float
+        Inches that the names take below the axes, more than one line does.
+    """
     count = len(names)
     each = (room(ax)[0] if inches is None else inches) / max(count, 1)
-    most = int(72 * 0.95 * each / (LETTER * points("xtick.labelsize")))
+    usual = points("xtick.labelsize")
+    most = int(72 * 0.95 * each / (LETTER * usual))
     rows = [broken(str(name), most) for name in names]
     if all(len(lines) <= 4 and max(map(len, lines)) <= most for lines in rows):
         ax.set_xticks(range(count), ["\n".join(lines) for lines in rows])
-        return
-    size = min(points("xtick.labelsize"), 0.8 * 72 * each)
+        return 1.3 * usual / 72 * (max(map(len, rows)) - 1)
+    size = min(usual, 0.8 * 72 * each)
     if size < SMALLEST:
         ax.set_xticks([])
-        return
+        return 0.0
     turned = [shortened(name) for name in names]
     # Turned by 45°, lines of text are 0.7 of their distance apart.
-    angle = 45 if 0.7 * 72 * each >= 1.2 * size else 90
-    anchor = {"ha": "right", "rotation_mode": "anchor", "va": "top" if angle == 45 else "center"}
-    ax.set_xticks(range(count), turned, rotation=angle, fontsize=size, **anchor)
+    slanted = 0.7 * 72 * each >= 1.2 * size
+    anchor = {"ha": "right", "rotation_mode": "anchor", "va": "top" if slanted else "center"}
+    ax.set_xticks(range(count), turned, rotation=45 if slanted else 90, fontsize=size, **anchor)
+    return (0.7 if slanted else 1.0) * width(turned, size)
 
 
 def percent(share: float) -> str:
@@ -159,6 +176,13 @@ def line(label: str, colour: str = style.FIRST) -> Any:
     from matplotlib.lines import Line2D
 
     return Line2D([], [], color=colour, linewidth=1.4, label=label)
+
+
+def dashes(label: str) -> Any:
+    """An entry of a legend for a dashed grey line."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=style.GREY, linewidth=0.8, linestyle="--", label=label)
 
 
 def legend(ax: Any, handles: Sequence[Any], title: str | None = None, inches: float | None = None) -> None:

@@ -102,7 +102,9 @@ def variance_fractions(many: Any, ax: Any = None) -> Any:
             body = ax.violinplot([own], positions=[i], widths=0.8, showextrema=False)["bodies"][0]
             body.set(facecolor=style.COLOURS[i % 6], alpha=0.35, linewidth=0)
     ax.boxplot(values, positions=range(len(names)), widths=0.12, showfliers=False, medianprops={"color": "black"})
-    along_x(ax, names, wide - 0.9 if given is None else None)
+    below = along_x(ax, names, wide - 0.9 if given is None else None)
+    if given is None:
+        ax.figure.set_figheight(4.0 + below)
     ax.set_xlim(-0.6, len(names) - 0.4)
     ax.set_ylim(-0.02, 1.02)
     ax.set_ylabel("share of variance")

@@ -59,11 +59,15 @@ def emmeans(means: Any, fit: Any = None, ax: Any = None) -> Any:
         ax.vlines(x, own["conf_low"], own["conf_high"], color=look["color"], linewidth=2.2)
         handles.append(ax.scatter(x, own["estimate"], s=40, zorder=3, label=labels.shortened(by), **look))
     inches = wide - 0.9 if own_figure else labels.room(ax)[0]
-    labels.along_x(ax, names, inches)
+    below = labels.along_x(ax, names, inches)
+    if own_figure:
+        ax.figure.set_figheight(4.0 + below)
     ax.set_xlim(-0.6, len(names) - 0.4)
     ax.set_xlabel(labels.wrapped(", ".join(means.specs), inches))
     what = _what(means, fit)
-    ax.set_ylabel(labels.wrapped(f"{what}, {100 * means._level:.3g} % interval", labels.room(ax)[1]))
+    ax.set_ylabel(
+        labels.wrapped(f"{what}, {100 * means._level:.3g} % interval", 2.8 if own_figure else labels.room(ax)[1])
+    )
     if len(within) > 1:
         labels.legend(ax, handles, ", ".join(means.by), inches)
     style.plain(ax)

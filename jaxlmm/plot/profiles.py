@@ -62,7 +62,9 @@ def profile_zeta(
         style.plain(panel)
     axes[0].set_ylabel("ζ")
     labels.legend_above(
-        axes, ax is None, [labels.shade(f"{100 * level:.3g} % profile interval"), labels.line("profile")]
+        axes,
+        ax is None,
+        [labels.shade(f"{100 * level:.3g} % profile interval"), labels.dashes(f"normal quantiles ±{quantile:.3g}")],
     )
     return style.answered(axes)
 
@@ -72,7 +74,7 @@ def profile_density(
 ) -> Any:
     """The density that each parameter's profile implies, its interval shaded; arguments and answer as of `profile_zeta`.
 
-    Where the curve ends at a bound, such as a standard deviation of zero, the panel says what mass lies there.
+    Where the curve ends at a bound, such as a standard deviation of zero, a bar and a number say what share lies there.
 
     Examples
     --------
@@ -107,13 +109,14 @@ def curve(ax: Any, value: np.ndarray, density: np.ndarray, limits: Any) -> None:
 
 
 def mass(ax: Any, ends: pd.DataFrame) -> None:
-    """What share lies at a bound, where a curve cannot show it: a bar there, and its number above the curve."""
-    if ends.empty:
-        return
+    """What share lies at a bound, where a curve cannot show it: its number, and a bar as high as its share of the axis."""
     low, high = ax.get_ylim()
-    ax.set_ylim(low, high * (1.0 + 0.12 * len(ends)))
+    top = high * (1.0 + 0.12 * len(ends))
+    ax.set_ylim(low, top)
     for row, (at, share) in enumerate(zip(ends["bound"], ends["share"], strict=True)):
         if np.isfinite(at):
-            ax.plot([at, at], [0.0, high], color=style.FIRST, linewidth=3.0, solid_capstyle="butt", clip_on=False)
+            ax.plot(
+                [at, at], [0.0, share * top], color=style.FIRST, linewidth=3.0, solid_capstyle="butt", clip_on=False
+            )
         place = {"xy": (0.97, 0.99), "xycoords": "axes fraction", "ha": "right", "va": "top", "fontsize": "small"}
         ax.annotate(labels.at_bound(at, share), xytext=(0, -11 * row), textcoords="offset points", **place)

@@ -21,7 +21,8 @@ def bootstrap_density(
 ) -> Any:
     """Density of each term's replicates, its interval shaded and the fit's estimate marked.
 
-    Replicates at a bound, as a standard deviation that is estimated as zero, are a bar there, and the panel says their share.
+    Replicates at a bound, as a standard deviation that is estimated as zero, are a bar there, with their share
+    in a number and in the bar's part of the axis.
 
     Parameters
     ----------

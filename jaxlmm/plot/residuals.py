@@ -146,5 +146,5 @@ def _unit(residuals: pd.DataFrame) -> str:
     """What residuals are divided by, and how many cannot be."""
     name = residuals.columns[-1]
     missing = int(residuals[name].isna().sum())
-    without = f"\n({missing:,} rows decide their own fitted value)" if missing else ""
+    without = f"\n({missing:,} of {len(residuals):,} rows decide their own fitted value)" if missing else ""
     return ("standardized residual" if name == "std_resid" else "residual / σ") + without

@@ -23,6 +23,9 @@ FIRST, SECOND, GREY = COLOURS[0], COLOURS[1], "#7F7F7F"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """Beside colours, for print in grey."""
 
+SMALL = (4.4, 2.8)
+"""Width and height of the smallest figure of panels in inches: a legend has room above it."""
+
 HOLLOW = {"facecolors": "none", "linewidths": 0.8, "s": 12}
 """Markers of values that no line may join."""
 
@@ -75,9 +78,9 @@ def panels(
     if ax is None:
         wide = min(count, columns)
         high = -(-count // wide)
-        figure, grid = plt.subplots(
-            high, wide, figsize=(size[0] * wide, size[1] * high), layout="constrained", squeeze=False, **shared
-        )
+        inches = (max(size[0] * wide, SMALL[0]), max(size[1] * high, SMALL[1]))
+        figure, grid = plt.subplots(high, wide, figsize=inches, layout="constrained", squeeze=False, **shared)
+        figure.get_layout_engine().set(w_pad=0.08)  # or the last number of a panel meets the first of the next
         for extra in grid.ravel()[count:]:
             figure.delaxes(extra)
         axes = list(grid.ravel()[:count])
@@ -86,10 +89,8 @@ def panels(
         return axes
     axes = list(np.ravel(np.asarray(ax, dtype=object)))
     if not all(map(is_axes, axes)):
-        raise DataError(
-            f"ax= is of type {type(ax).__name__}, and this plot draws on {count} Axes; write ax=plt.subplots(1, {count})[1], "
-            "or leave it out"
-        )
+        many = "one Axes; write ax=plt.subplots()" if count == 1 else f"{count} Axes; write ax=plt.subplots(1, {count})"
+        raise DataError(f"ax= is of type {type(ax).__name__}, and this plot draws on {many}[1], or leave it out")
     if len(axes) != count:
         shown = ", ".join(titles[:8]) + (", ..." if count > 8 else "")
         raise DataError(f"this plot has {count} panels ({shown}), and ax= holds {len(axes)} axes; give one for each")

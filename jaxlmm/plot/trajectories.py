@@ -66,7 +66,7 @@ def trajectories(
             _values(ax, own, "fitted", colour, 1.0)
             ax.scatter(own["x"], own["observed"], color=colour, s=10, alpha=0.6, linewidths=0)
         if not table["fitted_along"].all():
-            labels.legend(ax, _handles(table, {"fitted": "black"}, "black"))
+            labels.legend(ax, _handles(table, name, {"fitted": "black"}, "black"))
         ax.set_xlabel(labels.wrapped(name, labels.room(ax)[0]) + (f"\n({count})" if count else ""))
         ax.set_ylabel(labels.wrapped(response, labels.room(ax)[1]))
         style.plain(ax)
@@ -82,7 +82,7 @@ def trajectories(
         panel.set_title(title, fontsize="small")
         panel.tick_params(labelsize="small")
         style.plain(panel)
-    handles = _handles(table, {"fitted": style.SECOND, "fixed": style.GREY}, style.FIRST)
+    handles = _handles(table, name, {"fitted": style.SECOND, "fixed": style.GREY}, style.FIRST)
     labels.legend_above(axes, ax is None, handles)
     if ax is None:
         figure = axes[0].figure
@@ -104,7 +104,7 @@ def _values(ax: Any, own: pd.DataFrame, name: str, colour: str, width: float) ->
         ax.scatter(own["x"], own[name], edgecolors=colour, marker=MARKERS[name], **style.HOLLOW)
 
 
-def _handles(table: pd.DataFrame, drawn: dict[str, str], observed: str) -> list[Any]:
+def _handles(table: pd.DataFrame, x: str, drawn: dict[str, str], observed: str) -> list[Any]:
     """Entries of a legend: observed rows, and what is drawn in its colour, as it is drawn."""
     from matplotlib.lines import Line2D
 
@@ -116,5 +116,7 @@ def _handles(table: pd.DataFrame, drawn: dict[str, str], observed: str) -> list[
             handles.append(Line2D([], [], color=colour, linestyle=DASHES[name], label=f"{WORDS[name]} line"))
         if not along.all():
             hollow = dots | {"markerfacecolor": "none", "markeredgecolor": colour, "marker": MARKERS[name]}
-            handles.append(Line2D([], [], label=f"{WORDS[name]} values: more varies than the axis", **hollow))
+            handles.append(
+                Line2D([], [], label=f"{WORDS[name]} values (not only {labels.shortened(x, 24)} varies)", **hollow)
+            )
     return handles

@@ -16,7 +16,7 @@ from jaxlmm.plot.data.asked import a_number, expected, some_of
 CURVE = 201
 """Points of a drawn curve."""
 
-LEAST = 1e-3
+LEAST = 5e-3
 """Share of a distribution at a bound that is worth saying."""
 
 LIMITS = ["conf_low", "conf_high"]

@@ -78,8 +78,8 @@ def bootstrap_bounds(bootstrap: Any, terms: str | Sequence[str] | None = None) -
     rows = []
     for name, values in replicates(bootstrap, terms).items():
         own = values.to_numpy()
-        bounds = [bound for bound in _limits(str(name)) if np.isfinite(bound)]
-        shares = {bound: float(np.mean(_at(own, bound))) for bound in bounds} | {np.nan: float(np.mean(np.isnan(own)))}
+        shares = {bound: float(np.mean(_at(own, bound))) for bound in _limits(str(name))}
+        shares |= {np.nan: float(np.mean(np.isnan(own)))}
         rows += [(name, bound, share) for bound, share in shares.items() if share > 0.0]
     return pd.DataFrame(rows, columns=["term", "bound", "share"]).astype({"bound": float, "share": float})
 
@@ -205,7 +205,9 @@ def _limits(name: str) -> tuple[float, float]:
 
 
 def _at(values: np.ndarray, bound: float) -> np.ndarray:
-    """Which values are at a bound, rounding apart."""
+    """Which values are at a bound, rounding apart; none where there is no bound."""
+    if not np.isfinite(bound):
+        return np.zeros(len(values), dtype=bool)
     scale = abs(bound) or float(np.nanmax(np.abs(values), initial=0.0))
     return np.abs(values - bound) <= ROUNDING * scale
 

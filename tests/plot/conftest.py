@@ -1,9 +1,7 @@
-"""Fits that several tests of plots draw, each made once; figures are closed after each test."""
+"""Fits that several tests of plots draw, made once in each module, by programs that are compiled with little effort."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,44 +10,43 @@ import jaxlmm
 from tests.reference.loader import data
 
 
-@pytest.fixture(autouse=True)
-def no_figure_stays() -> Iterator[None]:
-    yield
-    plt.close("all")
+@pytest.fixture(scope="module", autouse=True)
+def little_effort(quick_programs: None) -> None:
+    """Plots are tested here, not the programs that fit what they draw."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sleep() -> Any:
     return jaxlmm.lmer("Reaction ~ Days + (Days | Subject)", data("sleepstudy"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def weighted() -> Any:
     return jaxlmm.lmer("Reaction ~ Days + (Days | Subject)", data("sleepstudy"), weights="w")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def machines() -> Any:
     return jaxlmm.lmer("score ~ Machine + (1 | Worker)", data("machines"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def without_fixed() -> Any:
     return jaxlmm.lmer("Reaction ~ 0 + (1 | Subject)", data("sleepstudy"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sleep_draws(sleep: Any) -> Any:
     return sleep.bootstrap(300, seed=1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def singular() -> Any:
     """Whose variance is estimated as zero, as in half of its bootstrap replicates."""
     return jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", data("dyestuff2"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def long_names() -> pd.DataFrame:
     """48 schools, four conditions and a response with names that no plot has room for."""
     rng = np.random.default_rng(0)
@@ -67,6 +64,6 @@ def long_names() -> pd.DataFrame:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def long_fit(long_names: pd.DataFrame) -> Any:
     return jaxlmm.lmer("`response time in the second session (ms)` ~ x + condition + (1 | school)", long_names)

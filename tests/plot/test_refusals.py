@@ -15,14 +15,14 @@ from tests.reference.loader import data
 
 
 @pytest.fixture(scope="module")
-def things(sleep: Any, machines: Any, without_fixed: Any, sleep_draws: Any) -> dict[str, Any]:
+def things(sleep: Any, machines: Any, without_fixed: Any, singular: Any) -> dict[str, Any]:
     responses = pd.DataFrame(sleep.simulate(5, seed=1)).add_prefix("r")
     return {
         "fit": sleep,
         "machines": machines,
         "empty": without_fixed,
-        "draws": sleep_draws,
-        "influence": sleep.influence(),
+        "draws": singular.bootstrap(20, seed=1),
+        "influence": singular.influence(approximate=True),
         "profile": machines.profile(),
         "many": jaxlmm.fit_many("~ Days + (Days | Subject)", data("sleepstudy"), responses),
     }
@@ -64,7 +64,7 @@ BAD: dict[str, tuple[Call, str]] = {
     "no fit": (lambda t: plot.coefficients(), "no fit was given"),
     "number as term": (lambda t: plot.coefficients(t["fit"], terms=3), "3 is no coefficient"),
     "no coefficients": (lambda t: plot.coefficients(t["empty"]), "there are no fixed effects.*caterpillar"),
-    "influence on nothing": (lambda t: plot.influence(t["empty"].influence()), "no fixed effects"),
+    "influence on nothing": (lambda t: plot.influence(t["empty"].influence(approximate=True)), "no fixed effects"),
     "influence of a fit": (lambda t: plot.influence(t["fit"]), "write fit.influence"),
     "no number": (lambda t: plot.influence(t["influence"], 0), "number=0 .* 1 or more"),
     "less than none": (lambda t: plot.influence(t["influence"], -1), "number=-1"),
@@ -97,7 +97,7 @@ ONE: dict[str, Callable[[dict[str, Any], Any], Any]] = {
     "variance_fractions": lambda t, ax: plot.variance_fractions(t["many"], ax=ax),
     "ridgeline": lambda t, ax: plot.bootstrap_ridgeline(t["draws"], ax=ax),
     "correlation": lambda t, ax: plot.bootstrap_correlation(t["draws"], ax=ax),
-    "density": lambda t, ax: plot.bootstrap_density(t["draws"], "Days", ax=ax),
+    "density": lambda t, ax: plot.bootstrap_density(t["draws"], "Intercept", ax=ax),
     "caterpillar": lambda t, ax: plot.caterpillar(t["fit"], effects="Days", ax=ax),
     "profile": lambda t, ax: plot.profile_zeta(t["profile"], ".sigma", ax=ax),
 }

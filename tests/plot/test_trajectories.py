@@ -67,7 +67,7 @@ def crossed() -> pd.DataFrame:
 ALONG = {
     # formula: whether fitted values, and the population's, depend on time alone within a person
     "y ~ time + (1 | person)": (True, True),
-    "y ~ time + I(time**2) + sex + (time | person)": (True, True),
+    "y ~ time + I(time**2) + sex + (1 | person)": (True, True),
     "y ~ time + dose + (1 | person)": (False, False),
     "y ~ time + (1 | person) + (1 | item)": (False, True),
     "y ~ time + (1 + dose | person)": (False, True),

@@ -97,6 +97,14 @@ def test_numbers_below_every_column(crossed: pd.DataFrame) -> None:
     assert below == [False] * 9 + [True] * 6
 
 
+def test_numbers_of_levels_are_no_axis(crossed: pd.DataFrame) -> None:
+    """Persons and items that are numbered, and a time that is drawn along because it is the only quantity."""
+    frame = crossed.astype({"person": int, "item": int})
+    fit = jaxlmm.lmer("y ~ time + (1 | person) + (1 | item)", frame)
+    assert plot.data.asked.numeric_columns(fit, "person") == ["time"]
+    np.testing.assert_allclose(np.sort(plot.data.trajectories(fit)["x"]), np.sort(crossed["time"]))
+
+
 def test_a_saved_fit(sleep: Any, tmp_path: Any) -> None:
     """Rows that were saved are drawn as those that were fitted."""
     sleep.save(tmp_path / "fit.npz", rows=True)

@@ -51,8 +51,8 @@ def resid_fitted(fit: Any) -> pd.DataFrame:
     >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"))
     >>> jaxlmm.plot.data.resid_fitted(fit).round(2).head(2)
         fitted  resid  std_resid
-    0  1509.89  35.11       0.77
-    1  1509.89 -69.89      -1.53
+    0  1509.89  35.11       0.78
+    1  1509.89 -69.89      -1.54
     """
     fitted = a_fit(fit)._fitted
     design = fitted.frame.with_rows()
@@ -111,9 +111,9 @@ def resid_qq(fit: Any, level: float = 0.95) -> pd.DataFrame:
     >>> import jaxlmm
     >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"))
     >>> jaxlmm.plot.data.resid_qq(fit).round(2).head(2)
-           theoretical  std_resid  lower  upper
-    1        -2.13      -1.53  -3.14  -1.20
-    2        -1.64      -1.53  -2.40  -0.95
+       theoretical  std_resid  lower  upper
+    1        -2.13      -1.54  -3.14  -1.20
+    2        -1.64      -1.54  -2.40  -0.95
     """
     check_level(level)
     return quantiles(resid_fitted(fit), level)

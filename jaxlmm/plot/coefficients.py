@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from jaxlmm.plot import data, style
+from jaxlmm.plot import data, labels, style
 
 
 def coefficients(
@@ -40,7 +40,7 @@ def coefficients(
     Raises
     ------
     DataError
-        When there is no fit, or a term is in none of them.
+        When there is no fit or no coefficient, two fits have one name, or a term is in none of them.
 
     Examples
     --------
@@ -52,19 +52,22 @@ def coefficients(
     table = data.coefficients(*fits, terms=terms, intercept=intercept, level=level, **named)
     shown, models = list(dict.fromkeys(table["term"])), list(dict.fromkeys(table["model"]))
     row = {term: len(shown) - 1 - i for i, term in enumerate(shown)}
-    ax = style.one_axes(ax, (6.0, 1.3 + 0.34 * len(shown) * max(1, 0.6 * len(models))))
+    names = [labels.shortened(term) for term in reversed(shown)]
+    inches = 4.6 + labels.width(names, "ytick.labelsize")
+    above = -(-len(models) // max(1, int(inches / (labels.width(models) + 0.55)))) if len(models) > 1 else 0
+    ax = style.one_axes(ax, (inches, 1.3 + 0.2 * above + 0.34 * len(shown) * max(1, 0.6 * len(models))))
     ax.axvline(0.0, color=style.GREY, linewidth=0.8, linestyle="--")
-    step = 0.6 / max(len(models), 2)
+    step, handles = 0.6 / max(len(models), 2), []
     for i, model in enumerate(models):
         own = table[table["model"] == model]
-        colour, marker = style.COLOURS[i % len(style.COLOURS)], style.MARKERS[i % len(style.MARKERS)]
+        look = style.look(i)
         y = own["term"].map(row) + step * ((len(models) - 1) / 2 - i)
-        ax.hlines(y, own["conf_low"], own["conf_high"], color=colour, linewidth=1.6)
-        ax.scatter(own["estimate"], y, color=colour, marker=marker, s=28, zorder=3, label=model)
-    ax.set_yticks([row[term] for term in reversed(shown)], list(reversed(shown)))
+        ax.hlines(y, own["conf_low"], own["conf_high"], color=look["color"], linewidth=1.6)
+        handles.append(ax.scatter(own["estimate"], y, s=28, zorder=3, label=model, **look))
+    ax.set_yticks([row[term] for term in reversed(shown)], names)
     ax.set_ylim(-0.6, len(shown) - 0.4)
     ax.set_xlabel(f"estimate, {100 * level:.3g} % interval")
     if len(models) > 1:
-        ax.legend(frameon=False, fontsize="small")
+        labels.legend(ax, handles)
     style.plain(ax)
     return ax

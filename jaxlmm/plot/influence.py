@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxlmm.plot import data, style
+from jaxlmm.plot import data, labels, style
+
+FONT = "x-small"
+"""Of what is written beside the points."""
 
 
 def influence(influence: Any, number: int = 20, ax: Any = None) -> Any:
@@ -15,7 +18,8 @@ def influence(influence: Any, number: int = 20, ax: Any = None) -> Any:
     Parameters
     ----------
     influence : Influence
-        From `fit.influence()`.
+        From `fit.influence(group)`. Its levels are those that were left out in turn: by default those of the coarsest factor,
+        whose levels weigh most, while other plots show the factor with the most levels unless told otherwise.
     number : int
         How many levels.
     ax : Axes, optional
@@ -25,6 +29,11 @@ def influence(influence: Any, number: int = 20, ax: Any = None) -> Any:
     -------
     Axes
 
+    Raises
+    ------
+    DataError
+        When there is no coefficient that a level could move, or no such number.
+
     Examples
     --------
     >>> import jaxlmm
@@ -33,24 +42,29 @@ def influence(influence: Any, number: int = 20, ax: Any = None) -> Any:
     'Subject'
     """
     table = data.influence(influence, number)
-    ax = style.one_axes(ax, (6.0, 1.2 + 0.24 * len(table)))
+    names = [labels.shortened(level) for level in table["level"]]
+    high, own = 1.2 + 0.24 * len(table), ax is None
+    ax = style.one_axes(ax, (5.0 + labels.width(names), high))
+    inches = 4.3 if own else labels.room(ax)[0]
     position = np.arange(len(table))[::-1]
     ax.hlines(position, 0.0, table["cooks_distance"], color=style.FIRST, linewidth=1.6)
     ax.scatter(table["cooks_distance"], position, color=style.FIRST, s=22, zorder=3)
-    for at, distance, change, term in zip(
-        position, table["cooks_distance"], table["dfbetas"], table["term"], strict=True
-    ):
-        ax.annotate(
-            f"{term} {change:+.2f}",
-            (distance, at),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize="x-small",
-        )
-    ax.set_yticks(position, [str(level) for level in table["level"]], fontsize="small")
-    ax.set_xlim(0.0, 1.3 * float(table["cooks_distance"].max()))
-    ax.set_xlabel("Cook's distance; beside it the coefficient that moves most, in standard errors")
-    ax.set_ylabel(influence.group)
+    # Beside the longest bar there must be room for a note, which may take six tenths of the axes.
+    most = max(6, labels.letters(0.6 * inches - 0.1, FONT) - 7)
+    notes = [
+        f"{labels.shortened(term, most)} {'−' if change < 0 else '+'}{abs(change):.2f}"
+        for term, change in zip(table["term"], table["dfbetas"], strict=True)
+    ]
+    for at, distance, note in zip(position, table["cooks_distance"], notes, strict=True):
+        ax.annotate(note, (distance, at), xytext=(6, 0), textcoords="offset points", va="center", fontsize=FONT)
+    share = min(0.75, (labels.width(notes, FONT) + 0.15) / inches)
+    ax.set_xlim(0.0, (float(table["cooks_distance"].max()) or 1.0) / (1.0 - share))
+    labels.along_y(ax, position, names, influence.group, high - 0.9 if own else None)
+    ax.set_xlabel(
+        labels.wrapped(
+            "Cook's distance; beside it the largest change of a coefficient, in standard errors", inches, "small"
+        ),
+        fontsize="small",
+    )
     style.plain(ax)
     return ax

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxlmm.plot import data, style
-from jaxlmm.plot.profiles import curve
+from jaxlmm.plot import data, labels, style
+from jaxlmm.plot.data.lanes import replicates
+from jaxlmm.plot.profiles import curve, mass
 
 
 def bootstrap_density(
@@ -19,6 +20,9 @@ def bootstrap_density(
     ax: Any = None,
 ) -> Any:
     """Density of each term's replicates, its interval shaded and the fit's estimate marked.
+
+    Replicates at a bound, as a standard deviation that is estimated as zero, are a bar there, with their share
+    in a number and in the bar's part of the axis.
 
     Parameters
     ----------
@@ -47,21 +51,27 @@ def bootstrap_density(
     >>> jaxlmm.plot.bootstrap_density(fit.bootstrap(200, seed=1), "Intercept").get_xlabel()
     'Intercept'
     """
-    table = data.bootstrap_density(bootstrap, terms)
-    names = list(dict.fromkeys(table["term"]))
+    table, ends = data.bootstrap_density(bootstrap, terms), data.bootstrap_bounds(bootstrap, terms)
+    names = list(replicates(bootstrap, terms))
     limits, estimates = bootstrap.conf_int(method, level), bootstrap.summary()["estimate"]
     axes = style.panels(ax, names, (3.0, 2.8))
+    inches = 2.5 if ax is None else labels.room(axes[0])[0]
     for panel, name in zip(axes, names, strict=True):
         own = table[table["term"] == name]
         curve(panel, own["value"].to_numpy(), own["density"].to_numpy(), limits.loc[name])
         panel.axvline(estimates[name], color=style.SECOND, linewidth=1.2)
-        panel.set_xlabel(name)
+        mass(panel, ends[ends["term"] == name])
+        panel.set_xlabel(labels.wrapped(name, inches))
     axes[0].set_ylabel("density of replicates")
+    handles = [labels.line("estimate", style.SECOND), labels.shade(f"{100 * level:.3g} % {method} interval")]
+    labels.legend_above(axes, ax is None, handles)
     return style.answered(axes)
 
 
 def bootstrap_ridgeline(bootstrap: Any, terms: str | Sequence[str] | None = None, ax: Any = None) -> Any:
     """Densities of all terms above each other, each centred and scaled by its replicates: skewness at a glance.
+
+    Below a term's name stands what share of its replicates is at a bound, where there is no density.
 
     Parameters
     ----------
@@ -83,9 +93,14 @@ def bootstrap_ridgeline(bootstrap: Any, terms: str | Sequence[str] | None = None
     >>> len(jaxlmm.plot.bootstrap_ridgeline(fit.bootstrap(200, seed=1)).get_yticks())
     3
     """
-    table = data.bootstrap_ridgeline(bootstrap, terms)
+    table, ends = data.bootstrap_ridgeline(bootstrap, terms), data.bootstrap_bounds(bootstrap, terms)
     names = list(dict.fromkeys(table["term"]))
-    ax = style.one_axes(ax, (6.0, 1.2 + 0.55 * len(names)))
+    written = [labels.shortened(name) for name in names]
+    for i, name in enumerate(names):
+        own = ends[ends["term"] == name]
+        shares = [labels.at_bound(at, share) for at, share in zip(own["bound"], own["share"], strict=True)]
+        written[i] += f"\n({', '.join(shares)})" if shares else ""
+    ax = style.one_axes(ax, (4.4 + labels.width(written, "ytick.labelsize"), 1.2 + 0.55 * len(names)))
     scale = 1.6 / float(table["density"].max())
     for row, name in enumerate(reversed(names)):
         own = table[table["term"] == name]
@@ -95,8 +110,8 @@ def bootstrap_ridgeline(bootstrap: Any, terms: str | Sequence[str] | None = None
         )
         ax.plot(own["value"], top, color=style.FIRST, linewidth=1.2, zorder=2 * (len(names) - row) + 1)
     ax.axvline(0.0, color=style.GREY, linewidth=0.8, linestyle="--", zorder=0)
-    ax.set_yticks(range(len(names)), list(reversed(names)))
-    ax.set_xlabel("replicate less mean, in standard deviations")
+    ax.set_yticks(range(len(names)), list(reversed(written)))
+    ax.set_xlabel(labels.wrapped("replicate less mean, in standard deviations", labels.room(ax)[0]))
     ax.spines["left"].set_visible(False)
     style.plain(ax)
     return ax
@@ -126,21 +141,23 @@ def bootstrap_correlation(bootstrap: Any, terms: str | Sequence[str] | None = No
     ['1.00']
     """
     table = data.bootstrap_correlation(bootstrap, terms)
-    n = len(table)
-    ax = style.one_axes(ax, (2.4 + 0.62 * n, 1.8 + 0.55 * n))
+    n, names = len(table), [labels.shortened(name) for name in table.columns]
+    # Names stand beside the table, and below it turned by 45°.
+    inches = labels.width(names, "xtick.labelsize")
+    ax = style.one_axes(ax, (1.6 + inches + 0.62 * n, 0.8 + 0.75 * inches + 0.55 * n))
     image = ax.imshow(table, cmap="PuOr", vmin=-1.0, vmax=1.0)
     for i, j in np.ndindex(n, n):
         value = table.iloc[i, j]
         ax.text(
             j,
             i,
-            f"{value:.2f}",
+            f"{value:.2f}" if np.isfinite(value) else "–",
             ha="center",
             va="center",
             fontsize="small",
             color="white" if abs(value) > 0.6 else "black",
         )
-    ax.set_xticks(range(n), table.columns, rotation=45, ha="right")
-    ax.set_yticks(range(n), table.index)
+    ax.set_xticks(range(n), names, rotation=45, ha="right", rotation_mode="anchor")
+    ax.set_yticks(range(n), names)
     ax.figure.colorbar(image, ax=ax, label="correlation of replicates", shrink=0.8)
     return ax

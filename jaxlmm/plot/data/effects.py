@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from jaxlmm.inference.wald import check_level
-from jaxlmm.plot.data.asked import expected, group_of, some_of
+from jaxlmm.plot.data.asked import a_fit, group_of, some_of
 from jaxlmm.precision import double
 from jaxlmm.report.within import within
 
@@ -50,7 +50,7 @@ def caterpillar(
     0     A     -17.6  -56.0   20.8         2
     1     B       0.4  -38.0   38.8         3
     """
-    group = group_of(expected(fit, "ranef", "a fit", "jaxlmm.lmer(...)"), group)
+    group = group_of(a_fit(fit), group)
     table = fit.ranef([group], condvar=True)
     names = some_of(effects, dict.fromkeys(table["effect"]), f"effect of {group!r}")
     half = stats.norm.ppf(0.5 + 0.5 * check_level(level)) * table["std_error"]
@@ -117,7 +117,7 @@ def shrinkage(fit: Any, group: str | None = None) -> pd.DataFrame:
     0   308  Intercept   244.2  253.7       251.4    10
     1   309  Intercept   205.1  211.0       251.4    10
     """
-    group = group_of(expected(fit, "ranef", "a fit", "jaxlmm.lmer(...)"), group)
+    group = group_of(a_fit(fit), group)
     fitted = fit._fitted
     modes, alone = fit.ranef(group)[group], within(fitted, group)
     position = [factor.grouping.name for factor in fitted.factors].index(group)

@@ -1,4 +1,4 @@
-"""Numbers of the plots of what is said about a fit: coefficients, means, profiles, influence."""
+"""Numbers of the plots of what is said about a fit: coefficients, profiles, influence."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from scipy import stats
 from scipy.interpolate import PchipInterpolator
 
 from jaxlmm.errors import DataError
-from jaxlmm.plot.data.asked import expected, some_of
+from jaxlmm.plot.data.asked import a_number, expected, some_of
 
 CURVE = 201
 """Points of a drawn curve."""
+
+LEAST = 5e-3
+"""Share of a distribution at a bound that is worth saying."""
 
 LIMITS = ["conf_low", "conf_high"]
 
@@ -45,7 +48,7 @@ def coefficients(
     Raises
     ------
     DataError
-        When there is no fit, or a term is in none of them.
+        When there is no fit or no coefficient, two fits have one name, or a term is in none of them.
 
     Examples
     --------
@@ -59,87 +62,26 @@ def coefficients(
     0      slopes  Days       7.2       13.7
     1  intercepts  Days       8.9       12.1
     """
-    models = {f"model {i + 1}": fit for i, fit in enumerate(fits)} | named
+    unnamed = {f"model {i + 1}": fit for i, fit in enumerate(fits)}
+    for name in named:
+        if name in unnamed:
+            raise DataError(f"{name!r} is the name of a fit given without one; call the other one otherwise")
+    models = unnamed | named
     if not models:
         raise DataError("no fit was given; write coefficients(fit) or coefficients(first=fit1, second=fit2)")
     parts = []
     for name, fit in models.items():
-        table = expected(fit, "tidy", "fits", "coefficients(fit1, fit2) or names: (a=fit1, b=fit2)").tidy(level=level)
-        parts.append(table.assign(model=name))
+        expected(fit, "ranef", "fits", "coefficients(fit1, fit2) or names: (a=fit1, b=fit2)")
+        parts.append(fit.tidy(level=level).assign(model=name))
     table = pd.concat(parts, ignore_index=True)
     known = list(dict.fromkeys(table["term"]))
+    if not known:
+        raise DataError("there are no fixed effects to draw; plot.caterpillar(fit) draws random effects")
     shown = some_of(terms, known, "coefficient of these fits")
     if terms is None and not intercept and len(known) > 1:
         shown = [term for term in shown if term != "Intercept"]
     columns = ["model", "term", "estimate", "std_error", "df", *LIMITS]
     return pd.concat([table.loc[table["term"] == term, columns] for term in shown], ignore_index=True)
-
-
-def emmeans(means: Any) -> pd.DataFrame:
-    """Marginal means with a label for each: label, by (empty where there is none), estimate, conf_low, conf_high.
-
-    Parameters
-    ----------
-    means : EMMeans
-        From `fit.emmeans(...)` or `fit.emtrends(...)`.
-
-    Examples
-    --------
-    >>> import jaxlmm
-    >>> fit = jaxlmm.lmer("score ~ Machine + (1 | Worker)", jaxlmm.load_dataset("machines"))
-    >>> jaxlmm.plot.data.emmeans(fit.emmeans("Machine")).round(1)
-      label by  estimate  conf_low  conf_high
-    0     A         52.4      46.9       57.8
-    1     B         60.3      54.8       65.8
-    2     C         66.3      60.8       71.8
-    """
-    frame, specs, by = expected(means, "pairs", "marginal means", "fit.emmeans('factor')").frame, means.specs, means.by
-    return pd.DataFrame(
-        {
-            "label": _joined(frame, specs),
-            "by": _joined(frame, by),
-            "estimate": frame[means.name],
-            "conf_low": frame["conf_low"],
-            "conf_high": frame["conf_high"],
-        }
-    )
-
-
-def emmeans_rows(means: Any, fit: Any) -> pd.DataFrame:
-    """Observed responses of the fit's rows with the labels of `emmeans`: label, by, observed.
-
-    Parameters
-    ----------
-    means : EMMeans
-        Of factors of the model, not of numbers given by at=.
-    fit : MixedModelResults
-        The fit that they are of; its rows are needed.
-
-    Raises
-    ------
-    DataError
-        When a variable of the means is no column of the fit's data.
-
-    Examples
-    --------
-    >>> import jaxlmm
-    >>> fit = jaxlmm.lmer("score ~ Machine + (1 | Worker)", jaxlmm.load_dataset("machines"))
-    >>> jaxlmm.plot.data.emmeans_rows(fit.emmeans("Machine"), fit).head(2)
-      label by  observed
-    0     A         52.0
-    1     A         52.8
-    """
-    table = fit.augment()
-    for name in (*means.specs, *means.by):
-        if name not in table:
-            raise DataError(f"{name!r} is no column of the rows of this fit; leave fit= out to draw the means alone")
-    return pd.DataFrame(
-        {
-            "label": _joined(table, means.specs),
-            "by": _joined(table, means.by),
-            "observed": table.iloc[:, 0].astype(float),
-        }
-    )
 
 
 def profile_zeta(profile: Any, parameters: str | Sequence[str] | None = None) -> pd.DataFrame:
@@ -195,6 +137,38 @@ def profile_density(profile: Any, parameters: str | Sequence[str] | None = None)
     return pd.concat(parts, ignore_index=True)
 
 
+def profile_bounds(profile: Any, parameters: str | Sequence[str] | None = None) -> pd.DataFrame:
+    """What `profile_density` cannot show: parameter, bound, share, one row for each bound with mass.
+
+    The curve ends at a bound, say a standard deviation of zero, with ζ₀ there, and the share Φ(ζ₀) is what it lacks of 1 (for
+    an upper bound Φ(-ζ₀)).
+
+    Parameters
+    ----------
+    profile : Profile
+        From `fit.profile()`.
+    parameters : str or list of str, optional
+        All by default.
+
+    Examples
+    --------
+    >>> import jaxlmm
+    >>> fit = jaxlmm.lmer("Yield ~ 1 + (1 | Batch)", jaxlmm.load_dataset("dyestuff"))
+    >>> jaxlmm.plot.data.profile_bounds(fit.profile()).round(3)
+      parameter  bound  share
+    0    .sig01    0.0   0.01
+    """
+    rows = []
+    for name, points in profile_zeta(profile, parameters).groupby("parameter", sort=False):
+        ordered = points.sort_values("value")
+        for end, sign in ((ordered.iloc[0], 1.0), (ordered.iloc[-1], -1.0)):
+            share = float(stats.norm.cdf(sign * end["zeta"]))
+            # Where there is no bound, profiles are followed until next to nothing is left.
+            if str(name).startswith(".sig") and end["value"] in (-1.0, 0.0, 1.0) and share >= LEAST:
+                rows.append((name, end["value"], share))
+    return pd.DataFrame(rows, columns=["parameter", "bound", "share"]).astype({"bound": float, "share": float})
+
+
 def influence(influence: Any, number: int = 20) -> pd.DataFrame:
     """Cook's distance and the largest absolute DFBETAS of the most influential levels: level, cooks_distance, dfbetas, term.
 
@@ -204,6 +178,11 @@ def influence(influence: Any, number: int = 20) -> pd.DataFrame:
         From `fit.influence()`.
     number : int
         How many levels, the most influential first.
+
+    Raises
+    ------
+    DataError
+        When there is no coefficient that a level could move, or no such number.
 
     Examples
     --------
@@ -215,6 +194,15 @@ def influence(influence: Any, number: int = 20) -> pd.DataFrame:
     1   335            0.13    -0.56       Days
     """
     cook = expected(influence, "cooks_distance", "an influence analysis", "fit.influence()").cooks_distance
+    a_number(number, "number", 1)
+    if not influence.dfbetas.shape[1]:
+        raise DataError(
+            "the model has no fixed effects, so no level can move one; plot.caterpillar(fit) draws random effects"
+        )
+    if not cook.notna().any():
+        raise DataError(
+            "no refit without a level determines all coefficients, so there is no Cook's distance; look at influence.frame"
+        )
     worst = cook.dropna().sort_values(ascending=False, kind="stable").head(number)
     change = influence.dfbetas.loc[worst.index]
     largest = np.abs(change.to_numpy()).argmax(axis=1)
@@ -226,14 +214,3 @@ def influence(influence: Any, number: int = 20) -> pd.DataFrame:
             "term": change.columns[largest],
         }
     )
-
-
-def _joined(frame: pd.DataFrame, names: Sequence[str]) -> pd.Series:
-    """One text per row: the levels of some variables."""
-    if not len(names):
-        return pd.Series("", index=frame.index)
-    texts = [frame[name].map(lambda v: f"{v:g}" if isinstance(v, float) else str(v)) for name in names]
-    joined = texts[0].astype(object)
-    for text in texts[1:]:
-        joined = joined + ", " + text.astype(object)
-    return joined

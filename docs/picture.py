@@ -26,8 +26,9 @@ jaxlmm.plot.caterpillar(fit, effects="Days", ax=axes[0])
 jaxlmm.plot.shrinkage(fit, ax=axes[1])
 jaxlmm.plot.bootstrap_density(draws, "sd__Days|Subject", ax=axes[2])
 jaxlmm.plot.volcano(many, "Days", labels=0, ax=axes[3])
-for ax, title in zip(
-    axes, ["conditional modes", "shrinkage", "10,000 bootstrap replicates", "5,000 responses"], strict=True
-):
+axes[1].legend(*axes[1].get_legend_handles_labels(), fontsize="x-small", frameon=False, loc="lower left")
+axes[2].get_legend().remove()
+titles = ["conditional modes", "shrinkage", "10,000 replicates, estimate and 95 % interval", "5,000 responses"]
+for ax, title in zip(axes, titles, strict=True):
     ax.set_title(title, fontsize="medium")
 figure.savefig(Path(__file__).parent / "_static" / "sleepstudy.png", dpi=110)

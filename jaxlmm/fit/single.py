@@ -154,7 +154,7 @@ def _fit_in_rounds(
             if krylov.near(here, theta) or np.array_equal(theta, before):
                 break
         else:
-            state = replace(state, status=np.asarray(optimize.STALLED))
+            state = replace(state, status=np.asarray(optimize.RUNNING))  # not where its round was made
         error = krylov.monte_carlo(here, state, float(reml))
         last = error.error <= krylov.ENOUGH or settings.probes >= krylov.MOST
         if last or number + 1 == krylov.ROUNDS:

@@ -27,6 +27,11 @@ STATUS_NAMES = {RUNNING: "iteration limit", CONVERGED: "converged", STALLED: "no
 TOLERANCE = 1e-9
 """Predicted decrease of the objective at which a lane stops: for a deviance, 3e-5 standard errors of θ."""
 
+HIDDEN = 1e-3
+"""Predicted decrease up to which a Newton step is also taken where the gradient is halved and the value rises by no more
+than this: in an ill-conditioned problem the value has fewer digits than the gradient (Hager & Zhang 2005, SIAM J. Optim. 16(1),
+§4, approximate Wolfe conditions). For a deviance, 0.03 standard errors of θ."""
+
 ACCEPT = 1e-4
 """Smallest ratio of actual to predicted decrease at which a step is taken."""
 
@@ -133,6 +138,10 @@ def accept(state: State, proposal: Proposal, evaluation: Evaluation) -> State:
     noise = _noise(state)
     predicted = proposal.predicted
     ratio = jnp.where(predicted > noise, actual / predicted, jnp.where(actual >= -noise, 1.0, -1.0))
+    # Where the digits of the value do not show so little, the gradient does.
+    slope, before = (_norm(g * proposal.scale) for g in (gradient, state.gradient))
+    small = proposal.newton & (predicted <= HIDDEN) & (actual >= -HIDDEN) & (slope <= 0.5 * before)
+    ratio = jnp.where(finite & small & jnp.isfinite(state.value), jnp.maximum(ratio, 1.0), ratio)
     taken = finite & (ratio > ACCEPT)
     length = _norm(proposal.step)
     radius = jnp.where(

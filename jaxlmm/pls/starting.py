@@ -2,8 +2,7 @@
 
 With residuals r of the least-squares fit in units of their standard deviation, E[(z_gᵀr)² / z_gᵀz_g] is
 1 + τ_j² (z_gᵀz_g - c_j), c_j the mean square of the column's entries, when column j alone has variance τ_j², and nearly so
-when other factors cross it: Henderson's idea, one column at a time. With one factor, where a step costs little, c_j is left
-out: starting below the estimate has been the safer side for variances far above the residual one.
+when other factors cross it: Henderson's idea, one column at a time.
 Called by `fit`; a better start saves iterations and changes no answer.
 """
 
@@ -34,8 +33,7 @@ def starting_theta(
         variance = np.where(np.asarray(response.yy) > 0, response.yy, 1.0) / gram.xx
         lanes = (slice(None), *(None,) * np.ndim(variance))
         excess = np.einsum("kl...,kl->k...", zy**2, inverse) / n_levels[lanes] / variance - 1.0
-        mean_square = weight.sum(axis=1) / gram.xx if len(terms) > 1 else 0.0
-        own = np.maximum(mean_weight - mean_square, CLEAR * mean_weight)
+        own = np.maximum(mean_weight - weight.sum(axis=1) / gram.xx, CLEAR * mean_weight)
         variances.append(excess / own[lanes])
         floors.append(np.minimum(LEAST / mean_weight, 1.0)[lanes])
     explained = sum(np.clip(v, 0.0, 1.0).max(axis=0, initial=0.0) for v in variances)

@@ -28,9 +28,9 @@ TOLERANCE = 1e-9
 """Predicted decrease of the objective at which a lane stops: for a deviance, 3e-5 standard errors of θ."""
 
 HIDDEN = 1e-3
-"""Predicted decrease up to which a Newton step is also taken where the gradient is halved and the value rises by no more
-than this: in an ill-conditioned problem the value has fewer digits than the gradient (Hager & Zhang 2005, SIAM J. Optim. 16(1),
-§4, approximate Wolfe conditions). For a deviance, 0.03 standard errors of θ."""
+"""Predicted decrease up to which a Newton step is also taken where the gradient is halved and the value rises by no
+more than this: in an ill-conditioned problem the value has fewer digits than the gradient (Hager & Zhang 2005, SIAM J. Optim.
+16(1), §4, approximate Wolfe conditions). For a deviance, 0.03 standard errors of θ."""
 
 ACCEPT = 1e-4
 """Smallest ratio of actual to predicted decrease at which a step is taken."""

@@ -225,7 +225,7 @@ ARGUMENTS = [
     fit("start no numbers", MODEL, DataError, "start", "finite", control=Control(start="x")),  # type: ignore[arg-type]
     fit("iterations a text", MODEL, DataError, "max_iterations='a'", control=Control(max_iterations="a")),  # type: ignore
     fit("no iterations", MODEL, DataError, "max_iterations=0", "from 1 on", control=Control(max_iterations=0)),
-    fit("no rows in a chunk", MODEL, DataError, "chunk_rows=0", control=Control(chunk_rows=0)),
+    fit("no rows in a chunk", MODEL, DataError, "chunk_rows=0", "1 or more", control=Control(chunk_rows=0)),
     fit("plan a number", MODEL, DataError, "plan=3", "'auto'", control=Control(plan=3)),  # type: ignore[arg-type]
     fit("control a dict", MODEL, JaxlmmError, "control", "Control", control={"plan": "dense"}),
     fit("na_action of R", MODEL, JaxlmmError, "na_action", "omit", "drop", na_action="omit"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from jaxlmm.design import CHUNK_ROWS, open_source
+from jaxlmm.design import CHUNK_ROWS, check_chunk_rows, open_source
 from jaxlmm.design.cells import cells
 from jaxlmm.errors import DataError, JaxlmmError, located
 from jaxlmm.formula import parse_formula
@@ -65,8 +65,7 @@ def aggregate(
     >>> fit.nobs, round(fit.objective - jaxlmm.lmer(model, machines).objective, 6)
     (54, 0.0)
     """
-    if not isinstance(chunk_rows, int) or chunk_rows < 1:
-        raise DataError(f"chunk_rows={chunk_rows!r} is no number of rows; write a whole number, 1 or more")
+    check_chunk_rows(chunk_rows)
     for name, given in (("weights", weights), ("offset", offset)):
         if given is not None and not isinstance(given, str):
             raise DataError(f"{name} is of type {type(given).__name__}; for cells it must be the name of a column")

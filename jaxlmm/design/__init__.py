@@ -11,7 +11,7 @@ from jaxlmm.design.newdata import NewData
 from jaxlmm.design.raw import RawColumns
 from jaxlmm.design.reduced import Reduction, reductions
 from jaxlmm.design.reduced import without as without_effects
-from jaxlmm.design.sources import CHUNK_ROWS, Source, is_source, open_source
+from jaxlmm.design.sources import CHUNK_ROWS, Source, check_chunk_rows, is_source, open_source
 from jaxlmm.design.stream import Part, RowReader
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "Source",
     "TermColumns",
     "build",
+    "check_chunk_rows",
     "check_model",
     "is_source",
     "model_matrix",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import narwhals as nw
+import numpy as np
 import pandas as pd
 
 from jaxlmm.datasets import dataset_names
@@ -103,6 +104,18 @@ def is_source(data: Any) -> bool:
         return bool(data) and all(in_memory(item) or type(item).__name__ == "RecordBatch" for item in data)
     streams = ("__arrow_c_stream__", "__next__", "to_batches", "collect_batches")
     return isinstance(data, os.PathLike) or callable(data) or any(hasattr(data, name) for name in streams)
+
+
+def check_chunk_rows(value: Any) -> None:
+    """Refuse a number of rows that is none.
+
+    Raises
+    ------
+    DataError
+        Saying what to write.
+    """
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+        raise DataError(f"chunk_rows={value!r} is no number of rows; write a whole number, 1 or more")
 
 
 def open_source(data: Any) -> Source:  # noqa: PLR0911

@@ -137,6 +137,27 @@ class LaneFits:
         return jax.tree.map(lambda leaf: leaf[lanes], self)
 
 
+def unknown_lanes(lanes: int, n_theta: int, p: int, m: int) -> LaneFits:
+    """Lanes that nothing is known of yet."""
+
+    def unknown(*shape: int) -> np.ndarray:
+        return np.full((lanes, *shape), np.nan)
+
+    zero = np.zeros(lanes, dtype=int)
+    return LaneFits(
+        unknown(n_theta),
+        unknown(),
+        unknown(),
+        unknown(p),
+        unknown(m),
+        unknown(m),
+        zero,
+        zero.copy(),
+        zero > 0,
+        zero > 0,
+    )
+
+
 def as_lane(fit: Fit) -> LaneFits:
     """A single fit as a lane of its own."""
     errors = fit.sigma * np.sqrt(np.diagonal(fit.unscaled_vcov))

@@ -10,15 +10,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from jaxlmm.errors import JaxlmmError
-from jaxlmm.fit.batch import EXACT_FIT, NOT_IDENTIFIED, STALLED, TO_FIT, Batch, LaneFits, as_lane, joined, lane_of
+from jaxlmm.errors import ConvergenceError
+from jaxlmm.fit.batch import EXACT_FIT, STALLED, TO_FIT, Batch, LaneFits, as_lane, joined, lane_of, unknown_lanes
 from jaxlmm.fit.krylov_uncertainty import Estimated
 from jaxlmm.fit.record import Model, MonteCarlo
-from jaxlmm.fit.single import EXACT, Control, fit_at
+from jaxlmm.fit.single import Control, fit_at, reproduced
 from jaxlmm.fit.threads import one_blas_thread, side_by_side
-
-NEAR = 1.0
-"""Radius of the first trust region."""
 
 
 def fit_each(
@@ -32,21 +29,22 @@ def fit_each(
     like: MonteCarlo | None,
 ) -> LaneFits:
     """Fit every lane; arguments and answer are those of `lanes.fit_lanes`, `start` (n_theta, R)."""
-    lanes = batch.scale.size
-    known = np.full(lanes, TO_FIT) if batch.known is None else batch.known
-    wanted = np.eye(model.coordinates.n_fixed) if combinations is None else combinations
-    parts = [_nothing(model, len(wanted), status) for status in known]
+    assert batch.known is not None
+    p = model.coordinates.n_fixed
+    wanted = np.eye(p) if combinations is None else combinations
+    nothing = unknown_lanes(1, model.plan.n_theta, p, len(wanted))
+    parts = [replace(nothing, status=np.array([status])) for status in batch.known]
 
     def one(lane: int) -> None:
         coordinates = replace(model.coordinates, scale=float(batch.scale[lane]), beta=batch.beta[:, lane])
         own = replace(model, coordinates=coordinates, reduced=lane_of(model, batch, lane))
         try:
-            fit = fit_at(own, np.array(start[:, lane]), reml, control, NEAR, like)
-        except JaxlmmError:  # conjugate gradients stalled: this lane alone has no numbers
-            parts[lane] = _nothing(model, len(wanted), STALLED)
+            fit = fit_at(own, np.array(start[:, lane]), reml, control, like=like)
+        except ConvergenceError:  # conjugate gradients stalled: this lane alone has no numbers
+            parts[lane] = replace(nothing, status=np.array([STALLED]))
             return
         found = as_lane(fit)
-        status = found.status if fit.sigma > EXACT * coordinates.scale else np.array([EXACT_FIT])
+        status = np.array([EXACT_FIT]) if reproduced(own, fit) else found.status
         error = fit.sigma * np.sqrt(np.einsum("mp,pq,mq->m", wanted, fit.unscaled_vcov, wanted))
         df = np.full(len(wanted), np.nan)
         if satterthwaite and status[0] < EXACT_FIT:
@@ -54,27 +52,5 @@ def fit_each(
         parts[lane] = replace(found, status=status, std_error=error[None], df=df[None])
 
     with one_blas_thread():
-        side_by_side(one, np.flatnonzero(known == TO_FIT).tolist(), (model.plan, "krylov lanes"))
+        side_by_side(one, np.flatnonzero(batch.known == TO_FIT).tolist(), (model.plan, "krylov lanes"))
     return joined(parts)
-
-
-def _nothing(model: Model, n_combinations: int, status: int) -> LaneFits:
-    """One lane without numbers."""
-
-    def unknown(*shape: int) -> np.ndarray:
-        return np.full((1, *shape), np.nan)
-
-    p, m = model.coordinates.n_fixed, n_combinations
-    zero = np.zeros(1, dtype=int)
-    return LaneFits(
-        unknown(model.plan.n_theta),
-        unknown(),
-        unknown(),
-        unknown(p),
-        unknown(m),
-        unknown(m),
-        zero + (NOT_IDENTIFIED if status == TO_FIT else status),
-        zero.copy(),
-        zero > 0,
-        zero > 0,
-    )

@@ -51,13 +51,7 @@ class Estimated:
     @functools.cached_property
     def here(self) -> Model:
         """The model, with as many probes as the fit had."""
-        had = self.fit.monte_carlo
-        settings = (
-            krylov.Settings(had.probes, had.directions)
-            if had is not None
-            else krylov.Settings.first(krylov.size_of(self.model))
-        )
-        return krylov.with_round(self.model, self.fit.standard_theta, settings)
+        return krylov.shared_round(self.model, self.fit)
 
     @functools.cached_property
     def seen(self) -> tuple[np.ndarray, criterion.Look]:
@@ -137,31 +131,14 @@ class Estimated:
         variances, errors : lists of (k, k, levels) arrays
             The second are standard deviations over other probes; zero where nothing is left to them.
         """
-        system, own = self.seen[1].moments.system, self.here.reduced.round
-        size, known = own.basis.shape[0], own.basis.shape[1]
-        exact = self._few(size)
-        blocks = _known_blocks(system, own.basis)
-        total, squares = ([np.zeros_like(block) for block in blocks] for _ in range(2))
-        count, most = 0, 0 if known == size else size if exact else MOST
-        while count < most:
-            numbers = np.arange(count, min(count + BLOCK, most))
-            probes = _units(size, numbers) if exact else pls.krylov_logdet.signs(size, numbers, seed=1)
-            rest = projected(own.basis, probes)
-            moved = conjugate_gradients(system.scaled, rest, own.basis) - rest
-            for t, (a, b) in enumerate(_reached(system, moved, rest, probes)):
-                each = np.einsum("lar,lbr->lrab", a, b)
-                each = 0.5 * (each + each.swapaxes(2, 3))
-                total[t] += each.sum(axis=1)
-                squares[t] += (each**2).sum(axis=1)
-            count += numbers.size
-            if not exact and max(_error(*row, count) for row in zip(blocks, total, squares, strict=True)) < RELATIVE:
-                break
-        divisor = 1 if exact else max(count, 1)
-        found = [block + part / divisor for block, part in zip(blocks, total, strict=True)]
-        spread = [
-            0.0 * part if exact else np.maximum(part / divisor - (own / divisor) ** 2, 0.0) / divisor
-            for own, part in zip(total, squares, strict=True)
-        ]
+        system, basis = self.seen[1].moments.system, self.here.reduced.round.basis
+        blocks = _known_blocks(system, basis)
+        if basis.shape[1] == basis.shape[0]:
+            found, spread = blocks, [np.zeros_like(block) for block in blocks]
+        elif self._few(basis.shape[0]):
+            found, spread = _by_unit_vectors(system, basis, blocks)
+        else:
+            found, spread = _by_probes(system, basis, blocks)
         answer, errors = [], []
         for factor, block, part in zip(system.lambdas, found, spread, strict=True):
             lam = np.asarray(factor)
@@ -175,11 +152,48 @@ class Estimated:
         return size <= WHOLE[0] and size * entries <= WHOLE[1]
 
 
-def _units(size: int, numbers: np.ndarray) -> np.ndarray:
-    """Some columns of the unit matrix."""
-    answer = np.zeros((size, numbers.size))
-    answer[numbers, np.arange(numbers.size)] = 1.0
-    return answer
+Blocks = list[np.ndarray]
+"""(levels, k, k) of each factor in the order of elimination."""
+
+
+def _by_unit_vectors(system: pls.krylov.System, basis: np.ndarray, blocks: Blocks) -> tuple[Blocks, Blocks]:
+    """The blocks with what M does outside the basis, exactly, and zeros."""
+    size, total = len(basis), blocks
+    for begin in range(0, size, BLOCK):
+        units = np.zeros((size, min(BLOCK, size - begin)))
+        units[np.arange(begin, begin + units.shape[1]), np.arange(units.shape[1])] = 1.0
+        total = [own + each.sum(axis=1) for own, each in zip(total, _outside(system, basis, units), strict=True)]
+    return total, [np.zeros_like(block) for block in blocks]
+
+
+def _by_probes(system: pls.krylov.System, basis: np.ndarray, blocks: Blocks) -> tuple[Blocks, Blocks]:
+    """The same from probes, as many as bring the relative error below `RELATIVE`, and its variance over other probes."""
+    total, squares = ([np.zeros_like(block) for block in blocks] for _ in range(2))
+    for count in range(BLOCK, MOST + 1, BLOCK):
+        probes = pls.krylov_logdet.signs(len(basis), range(count - BLOCK, count), seed=1)
+        for t, each in enumerate(_outside(system, basis, probes)):
+            total[t] += each.sum(axis=1)
+            squares[t] += (each**2).sum(axis=1)
+        found = [block + own / count for block, own in zip(blocks, total, strict=True)]
+        pairs = zip(total, squares, strict=True)
+        spread = [np.maximum(part / count - (own / count) ** 2, 0.0) / count for own, part in pairs]
+        if max(map(_relative, found, spread)) < RELATIVE:
+            break
+    return found, spread
+
+
+def _outside(system: pls.krylov.System, basis: np.ndarray, vectors: np.ndarray) -> Blocks:
+    """HM(I - QQᵀ)v vᵀHᵀ of each level and vector v (N, r), made symmetric: (levels, r, k, k) of each factor."""
+    rest = projected(basis, vectors)
+    moved = conjugate_gradients(system.scaled, rest, basis) - rest
+    products = [np.einsum("lar,lbr->lrab", a, b) for a, b in _reached(system, moved, rest, vectors)]
+    return [0.5 * (each + each.swapaxes(2, 3)) for each in products]
+
+
+def _relative(found: np.ndarray, spread: np.ndarray) -> float:
+    """Root mean square error of the diagonals, relative to these."""
+    k = np.arange(found.shape[1])
+    return float(np.sqrt(np.mean(spread[:, k, k] / found[:, k, k] ** 2)))
 
 
 def _reached(system: pls.krylov.System, moved: np.ndarray, own: np.ndarray, other: np.ndarray):
@@ -207,11 +221,3 @@ def _known_blocks(system: pls.krylov.System, basis: np.ndarray) -> list[np.ndarr
             each = np.einsum("lar,lbr->lab", a, b)
             blocks[t] = blocks[t] + 0.5 * (each + each.swapaxes(1, 2))
     return blocks
-
-
-def _error(block: np.ndarray, total: np.ndarray, squares: np.ndarray, count: int) -> float:
-    """Root mean square of the probes' error of the diagonals, relative to these."""
-    k = np.arange(block.shape[1])
-    mean = total / count
-    spread = np.maximum(squares / count - mean**2, 0.0)[:, k, k] / count
-    return float(np.sqrt(np.mean(spread / (block + mean)[:, k, k] ** 2)))

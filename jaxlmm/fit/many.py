@@ -15,7 +15,17 @@ import numpy as np
 from jaxlmm import optimize, pls
 from jaxlmm.design import Design
 from jaxlmm.errors import DesignError
-from jaxlmm.fit.batch import EXACT_FIT, NOT_IDENTIFIED, Batch, LaneFits, as_lane, batch_of, batch_of_sums, joined
+from jaxlmm.fit.batch import (
+    EXACT_FIT,
+    NOT_IDENTIFIED,
+    Batch,
+    LaneFits,
+    as_lane,
+    batch_of,
+    batch_of_sums,
+    joined,
+    unknown_lanes,
+)
 from jaxlmm.fit.lanes import fit_lanes
 from jaxlmm.fit.record import Model
 from jaxlmm.fit.single import Control, fit_model, prepare
@@ -178,7 +188,7 @@ def _fit_design(design: Design, y: np.ndarray, settings: Settings) -> LaneFits:
             return _fit_complete(Shared.of(design), y, settings)
         except DesignError:  # not even the stand-in leaves anything to the random effects: as many columns as rows
             pass
-    lanes = _empty(y.shape[1], _n_theta(design), design.n_fixed, len(settings.combinations))
+    lanes = unknown_lanes(y.shape[1], _n_theta(design), design.n_fixed, len(settings.combinations))
     lanes.status[:] = NOT_IDENTIFIED
     return lanes
 
@@ -193,7 +203,7 @@ def lane_of_rows(design: Design, like: Model, reml: bool, control: Control) -> L
 
     Rows that do not identify every coefficient of the model are of no use to it.
     """
-    lane = _empty(1, like.plan.n_theta, like.coordinates.n_fixed, like.coordinates.n_fixed)
+    lane = unknown_lanes(1, like.plan.n_theta, like.coordinates.n_fixed, like.coordinates.n_fixed)
     try:
         own = prepare(design)
         if np.array_equal(own.coordinates.kept, like.coordinates.kept) and _identified(design):
@@ -235,28 +245,7 @@ def _patterns(missing: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
 
 def _unknown(shared: Shared, settings: Settings, lanes: int) -> LaneFits:
     """Responses of a design that nothing is known of yet."""
-    return _empty(lanes, shared.model.plan.n_theta, shared.design.n_fixed, len(settings.combinations))
-
-
-def _empty(lanes: int, n_theta: int, p: int, m: int) -> LaneFits:
-    """Lanes that nothing is known of yet."""
-
-    def unknown(*shape: int) -> np.ndarray:
-        return np.full((lanes, *shape), np.nan)
-
-    zero = np.zeros(lanes, dtype=int)
-    return LaneFits(
-        unknown(n_theta),
-        unknown(),
-        unknown(),
-        unknown(p),
-        unknown(m),
-        unknown(m),
-        zero,
-        zero.copy(),
-        zero > 0,
-        zero > 0,
-    )
+    return unknown_lanes(lanes, shared.model.plan.n_theta, shared.design.n_fixed, len(settings.combinations))
 
 
 def _write(answer: LaneFits, lanes: np.ndarray, found: LaneFits) -> None:

@@ -46,7 +46,7 @@ class Certificate:
         Steps tried.
     gradient : float
         Largest absolute partial derivative of the objective in θ, at the last point that was evaluated: the estimates, but
-        for crossed designs with a dense matrix of 256 rows and more, where a last Newton step from there is taken unseen.
+        for plans with a dense matrix of 256 rows and more, where a last Newton step from there is taken unseen.
     predicted_decrease : float
         By how much one more Newton step would lower the objective from there.
     smallest_curvature : float
@@ -158,3 +158,8 @@ class Fit:
     pwrss: float
     certificate: Certificate
     monte_carlo: MonteCarlo | None = None
+
+    @property
+    def objective_error(self) -> float:
+        """Standard deviation of the criterion over other probes; zero where it is exact."""
+        return 0.0 if self.monte_carlo is None else self.monte_carlo.objective

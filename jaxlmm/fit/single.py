@@ -114,13 +114,17 @@ def fit_model(model: Model, reml: bool, control: Control = DEFAULT) -> Fit:
         theta = np.asarray(control.start, dtype=float)
     with one_blas_thread(wanted=model.plan.n_dense < LARGE):
         fit = fit_at(model, theta, reml, control)
-    unit = model.coordinates.scale * np.sqrt(model.coordinates.weight_scale)
-    if not fit.sigma > EXACT * unit:
+    if reproduced(model, fit):
         raise DesignError(
             "the random effects reproduce the response exactly (residual standard deviation 0 to rounding), so the "
             "likelihood has no maximum; check the response, or remove random effects"
         )
     return fit
+
+
+def reproduced(model: Model, fit: Fit) -> bool:
+    """Whether a fit leaves nothing of the response."""
+    return not fit.sigma > EXACT * model.coordinates.sigma_unit
 
 
 def fit_at(
@@ -256,7 +260,7 @@ def evaluate(model: Model, standard_theta: np.ndarray, reml: bool, certificate: 
     profile, modes = jax.device_get(evaluations.of(plan).estimates(plan, model.reduced, standard_theta, float(reml)))
     p, root = coordinates.n_fixed, np.sqrt(coordinates.weight_scale)
     pwrss = float(profile.pwrss)
-    sigma = coordinates.scale * root * np.sqrt(pwrss / (coordinates.n_obs - (p if reml else 0)))
+    sigma = coordinates.sigma_unit * np.sqrt(pwrss / (coordinates.n_obs - (p if reml else 0)))
     standard_root = profile.fixed_inverse_factor[:p, :p]
     root_vcov = standard_root @ coordinates.transform.T / root
     beta = coordinates.beta + coordinates.scale * coordinates.transform @ profile.beta[:p]

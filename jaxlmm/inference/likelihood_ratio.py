@@ -40,11 +40,6 @@ class Candidate:
         """Coefficients, covariance parameters and the residual variance."""
         return self.fit.beta.size + self.fit.theta.size + 1
 
-    @property
-    def criterion_error(self) -> float:
-        """Standard deviation of the criterion over other probes, where it is estimated."""
-        return criterion_error(self.fit)
-
     def by_likelihood(self) -> Candidate:
         """The same model fitted by maximum likelihood."""
         if not self.fit.reml:
@@ -87,7 +82,7 @@ def compare(candidates: list[Candidate], refit: bool) -> pd.DataFrame:
             "p_value": np.where(df > 0, stats.chi2.sf(chisq, np.where(df > 0, df, 1.0)), np.nan),
         }
     )
-    errors = np.array([own.criterion_error for own in candidates])
+    errors = np.array([own.fit.objective_error for own in candidates])
     if errors.any():
         table["monte_carlo_error"] = [np.nan, *np.hypot(errors[:-1], errors[1:])]
     names = [" ".join(own.frame.formula.source.split()) for own in candidates]
@@ -104,7 +99,7 @@ def random_table(own: Candidate) -> pd.DataFrame:
     errors = [np.nan]
     for reduction in reductions(own.frame):
         smaller, objective, error = _without(own, reduction)
-        errors.append(float(np.hypot(own.criterion_error, error)))
+        errors.append(float(np.hypot(own.fit.objective_error, error)))
         df, ratio = k - n_parameters(smaller, p), max(objective - own.fit.objective, 0.0)
         plain = float(stats.chi2.sf(ratio, df))
         below = float(stats.chi2.sf(ratio, df - 1)) if df > 1 else float(ratio <= 0.0)
@@ -128,9 +123,4 @@ def _without(own: Candidate, reduction: Reduction):
     # What was asked for the whole design may not apply to one with fewer factors.
     plan = control.plan if len(smaller.random) == len(own.frame.factors) else "auto"
     fit = fit_model(prepare(smaller, plan), own.fit.reml, control)
-    return smaller, fit.objective, criterion_error(fit)
-
-
-def criterion_error(fit: Fit) -> float:
-    """Standard deviation of a fit's criterion over other probes; zero where it is exact."""
-    return 0.0 if fit.monte_carlo is None else fit.monte_carlo.objective
+    return smaller, fit.objective, fit.objective_error

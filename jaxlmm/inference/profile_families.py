@@ -72,7 +72,7 @@ class Space:
     @property
     def sigma_unit(self) -> float:
         """σ in the user's units over σ in standard coordinates."""
-        return self.model.coordinates.scale * float(np.sqrt(self.model.coordinates.weight_scale))
+        return self.model.coordinates.sigma_unit
 
 
 @dataclass(frozen=True)

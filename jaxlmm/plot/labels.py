@@ -187,13 +187,17 @@ def dashes(label: str) -> Any:
 
 def legend(ax: Any, handles: Sequence[Any], title: str | None = None, inches: float | None = None) -> None:
     """A legend above axes, where it covers no data."""
-    names = [handle.get_label() for handle in handles]
-    each = width(names, "small") + 0.55
-    columns = max(1, min(len(handles), int((room(ax)[0] if inches is None else inches) / each)))
+    columns = _columns(handles, room(ax)[0] if inches is None else inches)
     ax.legend(
         handles=list(handles), title=title, ncols=columns, frameon=False, fontsize="small", title_fontsize="small",
         loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2,
     )  # fmt: skip
+
+
+def _columns(handles: Sequence[Any], inches: float) -> int:
+    """How many entries stand side by side in a width."""
+    each = width([handle.get_label() for handle in handles], "small") + 0.55
+    return max(1, min(len(handles), int(inches / each)))
 
 
 def legend_above(axes: Sequence[Any], own: bool, handles: Sequence[Any]) -> None:
@@ -202,8 +206,7 @@ def legend_above(axes: Sequence[Any], own: bool, handles: Sequence[Any]) -> None
         axes[0].legend(handles=list(handles), frameon=False, fontsize="x-small")
         return
     figure = axes[0].figure
-    each = width([handle.get_label() for handle in handles], "small") + 0.55
-    columns = max(1, min(len(handles), int(figure.get_size_inches()[0] / each)))
+    columns = _columns(handles, figure.get_size_inches()[0])
     figure.legend(handles=list(handles), loc="outside upper center", ncols=columns, frameon=False, fontsize="small")
 
 

@@ -36,7 +36,7 @@ WAYS = {
 """How a crossed chain fills the tail, in words."""
 
 DEAR = 256
-"""Rows of a dense tail from which an evaluation takes milliseconds."""
+"""Rows of a dense matrix from which an evaluation takes milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Plan:
     @property
     def dear(self) -> bool:
         """Whether an evaluation takes so long that none is spent on the point that a last, tiny step leads to."""
-        return self.kind == "crossed" and self.n_dense >= DEAR
+        return self.n_dense >= DEAR
 
     def describe(self) -> str:
         """What was picked, why, and what an iteration costs, in one line."""

@@ -150,6 +150,11 @@ class Coordinates:
         """Number of estimated coefficients."""
         return self.kept.size
 
+    @property
+    def sigma_unit(self) -> float:
+        """σ in the user's units over σ in standard coordinates."""
+        return float(self.scale * np.sqrt(self.weight_scale))
+
     def unscaled(self, standard: np.ndarray) -> np.ndarray:
         """A matrix (p, p) of standard coefficients, over σ̃², as one of the user's over σ²."""
         user = self.transform @ standard @ self.transform.T / self.weight_scale

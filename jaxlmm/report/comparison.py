@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tabulate import tabulate
+from tabulate import SEPARATING_LINE, tabulate
 
 from jaxlmm.errors import DataError
 from jaxlmm.report.numbers import left_said
@@ -48,8 +48,8 @@ LONG = 1e7
 
 FINE = 6
 
-RULES = {"simple": "-", "latex_booktabs": r"\midrule"}
-"""What stands between coefficients, random effects and the whole model."""
+RULED = ("simple", "latex_booktabs")
+"""Forms in which tabulate draws a rule between rows."""
 
 
 @dataclass(frozen=True)
@@ -112,15 +112,11 @@ class Comparison:
         rows = [[label, *cells] for label, cells in zip(labels, self.frame.to_numpy().tolist(), strict=True)]
         header = ["", *(written(str(name)) for name in self.frame.columns)]
         align = ["left", *["right"] * (len(header) - 1)]
-        lines = str(tabulate(rows, header, tablefmt=form, disable_numparse=True, colalign=align)).splitlines()
         begins = [i for i in range(1, len(parts)) if parts[i] != parts[i - 1]]
-        if form in RULES:
-            # Rows are one line each, and end before the last lines of the form.
-            after = len(lines) - len(rows) - (0 if form == "simple" else 2)
-            rule = lines[1] if form == "simple" else RULES[form]
+        if form in RULED:
             for i in reversed(begins):
-                lines.insert(after + i, rule)
-        text = "\n".join(lines)
+                rows.insert(i, SEPARATING_LINE)
+        text = str(tabulate(rows, header, tablefmt=form, disable_numparse=True, colalign=align))
         if form != "html":
             return text
         head, *body = left_said(text).split("<tr>")

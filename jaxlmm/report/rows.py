@@ -17,6 +17,12 @@ def fitted_values(fitted: Fitted, random: bool = True) -> np.ndarray:
     return values if fitted.frame.offset is None else values + fitted.frame.offset
 
 
+def scaled_residuals(fitted: Fitted) -> np.ndarray:
+    """√w r / σ (n,), lme4's scaled residuals."""
+    residuals = response(fitted) - fitted_values(fitted)
+    return np.sqrt(fitted.frame.with_rows().row_weights) * residuals / fitted.fit.sigma
+
+
 def response(fitted: Fitted) -> np.ndarray:
     """The response (n,), offset included."""
     y = fitted.frame.with_rows().y

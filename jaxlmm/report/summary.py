@@ -19,7 +19,7 @@ from jaxlmm.inference import Method
 from jaxlmm.report.components import terms
 from jaxlmm.report.numbers import aligned, left_said, p_value, significant
 from jaxlmm.report.record import Fitted
-from jaxlmm.report.rows import fitted_values, response
+from jaxlmm.report.rows import scaled_residuals
 from jaxlmm.report.tidy import coefficients
 
 
@@ -117,11 +117,7 @@ def _given(fitted: Fitted) -> list[tuple[str, str]]:
 
 
 def _residual_quartiles(fitted: Fitted) -> str:
-    scaled = (response(fitted) - fitted_values(fitted)) / fitted.fit.sigma
-    weights = fitted.frame.design.weights
-    if weights is not None:
-        scaled = scaled * np.sqrt(weights)
-    return ", ".join(f"{q:.3f}" for q in np.quantile(scaled, [0, 0.25, 0.5, 0.75, 1]))
+    return ", ".join(f"{q:.3f}" for q in np.quantile(scaled_residuals(fitted), [0, 0.25, 0.5, 0.75, 1]))
 
 
 def notes(fitted: Fitted) -> list[str]:

@@ -49,7 +49,7 @@ def sampler(model: Model, fit: Fit) -> Source:
     present = values > RANK * gram.xx
     root = vectors * np.sqrt(np.where(present, values, 0.0))
     rank = int(np.sum(np.einsum("kkl->kl", lower) > 0)) + int(present.sum())
-    sigma = fit.sigma / (coordinates.scale * np.sqrt(coordinates.weight_scale))
+    sigma = fit.sigma / coordinates.sigma_unit
     (lam,) = numpy_lambdas(plan, fit.standard_theta)
     return (
         Sampler(lower, lam, np.float64(sigma), root, present.astype(float)),

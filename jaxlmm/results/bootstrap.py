@@ -221,7 +221,7 @@ def _asked(statistic: Statistic, table: pd.DataFrame) -> Any:
     given = table.drop(columns=report.NOT_ESTIMATES)
     try:
         return statistic(given)
-    except Exception as problem:
+    except Exception as problem:  # whatever a function of the user's raises
         raise DataError(
             f"statistic failed ({type(problem).__name__}: {problem}); it is given a table, not a fit: a row for each "
             f"replicate, and the columns {', '.join(map(repr, given))}"

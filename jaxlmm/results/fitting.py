@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxlmm.design import Frame
+from jaxlmm.design import Frame, check_chunk_rows
 from jaxlmm.errors import ConvergenceWarning, DataError, DesignError, callers_level
 from jaxlmm.fit import Certificate, Control, fit_model, prepare, prepare_sums, with_response
 from jaxlmm.pls import CrossProducts
@@ -72,10 +72,10 @@ def check_settings(frame: Frame, reml: bool, control: Control) -> None:
         raise DataError(f"reml={reml!r} is neither True (REML) nor False (maximum likelihood)")
     if not isinstance(control, Control):
         raise DataError(f"control is of type {type(control).__name__}; write control=jaxlmm.Control(...)")
-    for name in ("max_iterations", "chunk_rows"):
-        value = getattr(control, name)
-        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-            raise DataError(f"Control({name}={value!r}) is no whole number from 1 on")
+    steps = control.max_iterations
+    if not isinstance(steps, int | np.integer) or isinstance(steps, bool) or steps < 1:
+        raise DataError(f"Control(max_iterations={steps!r}) is no whole number from 1 on")
+    check_chunk_rows(control.chunk_rows)
     if not isinstance(control.plan, str):
         raise DataError(f"Control(plan={control.plan!r}) is no text; write 'auto', or a plan's name")
     n_theta = sum(term.structure.n_theta for factor in frame.factors for term in factor.terms)

@@ -122,9 +122,9 @@ def forecast(learnt: Learnt, source: Source, chunk_rows: int) -> Forecast:
     share = 1.0 if source.n_rows is None else max(source.n_rows / max(seen, 1), 1.0)
     levels = {name: grown(f.n_levels, seen, share) for name, f in zip(names, cross.factors, strict=True)}
     pairs = {(names[s], names[t]): grown(pair.first.size, seen, share) for (s, t), pair in sorted(cross.pairs.items())}
-    held, krylov = _bytes(cross, levels, pairs, names, plan.order[plan.n_chain :])
-    if share <= 1.0:  # the sample is all there is, and its plan that of the fit
-        krylov = plan.kind == "krylov"
+    # Where the sample is all there is, its plan is that of the fit.
+    known = plan.kind == "krylov" if share <= 1.0 else None
+    held, krylov = _bytes(cross, levels, pairs, names, plan.order[plan.n_chain :], known)
     return Forecast(
         learnt.formula.source,
         source.n_rows,
@@ -164,8 +164,10 @@ def _bytes(
     pairs: dict[tuple[str, str], int],
     names: list[str],
     tail: tuple[int, ...],
+    known: bool | None,
 ) -> tuple[int, bool]:
-    """Peak memory: numbers by level and by pair, and the dense matrix or what stands for it; and whether it is that."""
+    """Peak memory: numbers by level and by pair, and the dense matrix or what stands for it; and whether it is that, which is
+    chosen by cost unless it is known."""
     numbers, entries, effects = 0.0, 0.0, 0.0
     for name, factor in zip(names, cross.factors, strict=True):
         k, m = factor.zf.shape[:2]
@@ -177,5 +179,5 @@ def _bytes(
         entries += count * size
     dense = sum(levels[names[t]] * cross.factors[t].zz.shape[0] for t in tail)
     exact, iterative = costs.dense_of(dense), costs.iterative_of(entries, effects)
-    krylov = bool(tail) and costs.better(exact, iterative)
+    krylov = bool(tail) and costs.better(exact, iterative) if known is None else known
     return round(BASE + 8.0 * numbers + (iterative if krylov else exact).bytes), krylov

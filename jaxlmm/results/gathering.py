@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxlmm.design import Arguments, Learnt, RowReader, Source, check_model, name_model
+from jaxlmm.design import Arguments, Learnt, RowReader, Source, check_chunk_rows, check_model, name_model
 from jaxlmm.errors import DataError, FormulaError, JaxlmmError, located
 from jaxlmm.fit import Control
 from jaxlmm.formula import MixedFormula
@@ -60,8 +60,7 @@ def gather(
     FormulaError, DataError
         When the source cannot be read, or what it gives cannot be used.
     """
-    if not isinstance(chunk_rows, int) or chunk_rows < 1:
-        raise DataError(f"chunk_rows={chunk_rows!r} is no number of rows; write a whole number, 1 or more")
+    check_chunk_rows(chunk_rows)
     try:
         check_model(Learnt(formula, arguments))
         return _gathered(RowReader(Learnt(formula, arguments)), source, chunk_rows, progress, devices)

@@ -251,7 +251,6 @@ FUNCTIONS = {
     "random_effect": "ranef()",
     "varcomp": "varcorr",
     "sigma2": "sigma**2",
-    "formula_": "formula",
 }
 """Functions of lme4 and attributes of other packages' results: the member of a fit that answers."""
 

@@ -174,3 +174,54 @@ def test_symmetric_rank_one_finds_a_quadratics_hessian() -> None:
         updated = optimize.symmetric_rank_one(state, proposal, jnp.asarray(0.0), gradient)
         state = started(proposal.theta, (jnp.asarray(0.0), gradient, updated))
     np.testing.assert_allclose(state.hessian, hessian, rtol=0, atol=1e-12)
+
+
+# Values with fewer digits than the decrease that a step promises, and gradients that are exact.
+
+NOISE = 1e-4
+
+
+def hidden(theta: np.ndarray, noise: float = NOISE) -> optimize.Evaluation:
+    """(t - 1)² with a value that is wrong by up to `noise`, most where the step to the minimum leads."""
+    away = theta - 1.0
+    wrong = noise * np.exp(-np.abs(away) / 1e-4).sum()
+    return jnp.asarray((away**2).sum() + wrong), jnp.asarray(2.0 * away), 2.0 * jnp.eye(theta.size)
+
+
+@pytest.mark.parametrize(("noise", "taken"), [(NOISE, True), (5e-3, False)])
+def test_steps_that_the_value_does_not_show(noise: float, taken: bool) -> None:
+    """From 1.005 Newton's step wins 2.5e-5 and the value rises by 1e-4: the gradient, which falls, says that it is right. A
+    rise that no rounding explains is not taken."""
+    theta = np.array([1.005])
+    state = started(jnp.asarray(theta), hidden(theta, noise))
+    proposal = PROPOSE(state, jnp.ones(1))
+    assert float(proposal.predicted) == pytest.approx(2.5e-5)
+    after = ACCEPT(state, proposal, hidden(np.asarray(proposal.theta), noise))
+    assert float(after.value) > float(state.value) or not taken
+    assert (float(after.theta[0]) == pytest.approx(1.0, abs=1e-12)) is taken
+
+
+def test_a_gradient_that_does_not_fall_is_no_evidence() -> None:
+    theta = np.array([1.005])
+    state = started(jnp.asarray(theta), hidden(theta))
+    proposal = PROPOSE(state, jnp.ones(1))
+    value, _, hessian = hidden(np.asarray(proposal.theta))
+    after = ACCEPT(state, proposal, (value, state.gradient, hessian))
+    np.testing.assert_array_equal(after.theta, theta)
+
+
+def test_the_last_step_needs_no_evaluation() -> None:
+    """From 1 + 1e-5 a step wins 1e-10, less than is worth an evaluation; from 1.1 it does not."""
+    for start, last in ((1.0 + 1e-5, True), (1.1, False)):
+        theta = jnp.array([start])
+        state = started(theta, hidden(np.asarray(theta), 0.0))
+        proposal = PROPOSE(state, jnp.ones(1))
+        assert bool(optimize.is_last(state, proposal)) is last
+        if last:
+            settled = optimize.settle(state, proposal)
+            assert float(settled.theta[0]) == pytest.approx(1.0, abs=1e-12)
+            assert int(settled.status) == optimize.CONVERGED
+            assert int(settled.iteration) == int(state.iteration) + 1
+    # The start itself is always evaluated.
+    begin = optimize.initial(np.array([1.0]))
+    assert not bool(optimize.is_last(begin, PROPOSE(begin, jnp.ones(1))))

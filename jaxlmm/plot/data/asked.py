@@ -26,14 +26,13 @@ def group_of(fit: Any, group: str | None) -> str:
 
 
 def numeric_columns(fit: Any, group: str) -> list[str]:
-    """Numeric columns of the fit's rows that may be an axis: not the response, what the fit adds, the group, or numbers of
-    other levels."""
-    table, formula = fit.augment(), fit._fitted.frame.formula
+    """Numeric columns of the model that may be an axis: not the response, the group, or numbers of other levels."""
+    table, formula = fit._fitted.frame.table, fit._fitted.frame.formula
     effects = {
         name for term in (formula.fixed, *(term.effects for term in formula.random)) for name in variables_of(term)
     }
     levels = {name for factor in fit._fitted.factors for name in factor.grouping.columns} - effects
-    left_out = {table.columns[0], group, "fitted", "resid", "fixed", *levels, *columns_of_response(fit)}
+    left_out = {group, *levels, *columns_of_response(fit)}
     return [c for c in table.columns if c not in left_out and pd.api.types.is_numeric_dtype(table[c])]
 
 

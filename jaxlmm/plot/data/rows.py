@@ -12,6 +12,7 @@ from statsmodels.nonparametric.smoothers_lowess import lowess
 from jaxlmm import pls
 from jaxlmm.inference.wald import check_level
 from jaxlmm.plot.data.asked import a_fit
+from jaxlmm.report.rows import scaled_residuals
 
 SMOOTHED = 5000
 """Rows that a smooth curve is fitted to, at most: evenly spaced among the sorted ones."""
@@ -55,10 +56,10 @@ def resid_fitted(fit: Any) -> pd.DataFrame:
     1  1509.89 -69.89      -1.54
     """
     fitted = a_fit(fit)._fitted
-    design = fitted.frame.with_rows()
+    fitted.frame.with_rows()
     if pls.largest_component(fitted.model.gram) <= CONNECTED:
         return fit.diagnostics()[["fitted", "resid", "std_resid"]]
-    scaled = np.sqrt(design.row_weights) * fit.resid / fit.sigma
+    scaled = scaled_residuals(fitted)
     return pd.DataFrame({"fitted": fit.fittedvalues, "resid": fit.resid, "scaled_resid": scaled})
 
 

@@ -93,8 +93,8 @@ def covariate(fit: Any, x: str | None, group: str) -> str:
     numeric = numeric_columns(fit, group)
     if numeric:
         return numeric[0] if x is None else one_of(x, numeric, "numeric column of the model")
-    left_out = {"fitted", "resid", "fixed", *columns_of_response(fit)}
-    there = [repr(name) for name in fit.augment().columns[1:] if name not in left_out]
+    response = columns_of_response(fit)
+    there = [repr(name) for name in fit._fitted.frame.table if name not in response]
     wanted = "" if x is None else f"x={x!r} cannot be drawn along: "
     raise DataError(
         f"{wanted}trajectories need a numeric column, and the columns of this model are {', '.join(there)}, none of them a "
